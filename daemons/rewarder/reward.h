@@ -1,5 +1,6 @@
 /* Scores of all scorers as two columns: the raw scores in the recipe's order, and their weighted
- * sum. A third says which do not apply, where there are such. Pure.
+ * sum. A third says which do not apply, where there are such. A gate's score is no part of the sum:
+ * it decides whether there is one. Pure.
  *
  *     TRY(reward_join(list, values, &out));       -- values[i]: columns that stage i has added
  */

@@ -32,6 +32,12 @@ static const struct recipe_option limits[] = {
               "failures in a row after which the stage counts as dead, and groups wait for it; 1 "
               "counts as 2; 0: never, as by default where no other process scores",
               .max = 1000000),
+    STAGE_KEY(struct stage_limits, flag, gate, "false",
+              "its score is no part of the reward, but lets a completion pass from `success` on"),
+    STAGE_KEY(
+        struct stage_limits, number, gated, "0",
+        "reward of a completion that this gate does not let pass; of several the first counts",
+        .min = -1e6, .max = 1e6),
 };
 static const struct option_rows limit_rows = {limits, sizeof limits / sizeof *limits};
 
@@ -206,6 +212,7 @@ static err_t check_needs(const struct stage_list *stages, size_t at)
 static err_t open_scorers(struct opening *o, struct stage_list *stages)
 {
     const struct recipe_scorers *list = &o->options->recipe->rewarder.scorers;
+    size_t gates = 0;
     if (!list->count)
         return recipe_place(
             o->options->recipe, "rewarder.scorers",
@@ -218,7 +225,13 @@ static err_t open_scorers(struct opening *o, struct stage_list *stages)
         stages->scorers++;
         TRY(check_needs(stages, i));
         o->stage->weight = list->at[i].weight;
+        o->stage->success = list->at[i].success;
+        gates += o->stage->limits.gate;
     }
+    if (gates == list->count)
+        return recipe_place(
+            o->options->recipe, "rewarder.scorers",
+            err_new(ERR_INVALID, "all %zu are gates; one or more scores must be a reward", gates));
     return OK;
 }
 

@@ -14,6 +14,8 @@ enum { STAGES_MAX = RECIPE_SCORERS + 1 };
 /* The keys that every stage has. */
 struct stage_limits {
     int64_t deadline_ms, attempts, breaker;
+    bool gate;
+    double gated;
 };
 
 struct stage {
@@ -22,7 +24,8 @@ struct stage {
     void *keys;                                          // the class' struct
     void *state;                                         // NULL: not opened
     void (*start)(void *state, struct stage_call *call); // the class', but in a check
-    double weight; // of its score in the reward; 0: it is no scorer
+    double weight;  // of its score in the reward; 0: it is no scorer
+    double success; // of a gate: least score that passes
     struct stage_limits limits;
     uint64_t needs; // columns that earlier stages fill
 };

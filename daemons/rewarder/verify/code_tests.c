@@ -24,7 +24,7 @@ static err_t no_tests(const char *name, const char *why)
 
 /* ---- asserts */
 
-/* The last thing that a program says, if it comes to its end. It follows from the tests. */
+/* The last line of a program that comes to its end; a function of code and tests. */
 static void end_with_token(struct code_test *test)
 {
     const struct digest digest = hash128(test->source.data, test->source.len, 0);

@@ -4,10 +4,10 @@
  *     for (size_t i = 0; i < tests.count; i++)
  *         run(tests.at[i].source, tests.at[i].input), then code_test_passed(&tests.at[i], output)
  *
- * A column is a text or a list of texts that are appended to the code (MBPP's, HumanEval's
- * asserts); or an object with inputs and outputs, which are a program's (APPS, TACO, verl's
- * prime_code); with fn_name too, arguments and results of a Python function. It may also be the
- * JSON text of one of these. Any thread. */
+ * A column of texts has asserts (MBPP, HumanEval), which are appended to the code. An object's
+ * inputs and outputs are those of a program (APPS, TACO, verl's prime_code); with fn_name they are
+ * arguments and results of a Python function. All this may stand in the column as JSON text. Any
+ * thread. */
 #pragma once
 #include "base/bytes.h"
 #include "rewarder/scorer.h"

@@ -1,4 +1,4 @@
-/* What JSON Schema says of values: numbers by value, texts by code points, places by pointer.
+/* Values as JSON Schema sees them: numbers by value, texts by code points, places by pointer.
  *
  *     if (schema_equal(a, b)) ...                     -- 1 is 1.0
  *     TRY(schema_at(document, ref, &schema));         -- "#/$defs/name"

@@ -323,6 +323,35 @@ static void groups_get_weighted_sums(void **state)
     assert_near(group_value(&pair.group, COLUMN_REWARD, 1), 0.25, 0);
 }
 
+/* CGPO's: whoever breaks a constraint gets the lowest reward, whatever the others say. */
+static void gates_let_pass_or_not(void **state)
+{
+    (void)state;
+    SCOPED_VALUE(score_kit) kit = {0};
+    SCOPED_VALUE(pair) pair = {0};
+    pair_init(row, "abcd", "ab", &pair);
+    assert_ok(kit_open("[{kind: length, min: 1, max: 1, weight: 100, unit: characters},"
+                       " {kind: exact, column: completion, strip: true, gate: true, gated: -3},"
+                       " {kind: format, eos: true, weight: 2}]",
+                       &kit));
+    assert_ok(kit_score(&kit, &pair.group));
+    assert_near(group_value(&pair.group, COLUMN_REWARD, 0), 2, 0); // passes
+    assert_near(group_value(&pair.group, COLUMN_REWARD, 1), -3, 0);
+    const double *score = group_values(&pair.group, COLUMN_SCORES, 0);
+    assert_near(score[1], 1, 0); // scores stay as they were given
+    SCOPED_VALUE(score_kit) half = {0};
+    SCOPED_VALUE(pair) other = {0};
+    pair_init(row, "abcd", "ab", &other);
+    assert_ok(kit_open("[{kind: exact, column: completion, strip: true, gate: true, success: 0},"
+                       " {kind: format, pattern: '.*'}]",
+                       &half));
+    assert_ok(kit_score(&half, &other.group));
+    assert_near(group_value(&other.group, COLUMN_REWARD, 1), 1, 0);
+    SCOPED_VALUE(score_kit) none = {0};
+    assert_err(ERR_INVALID, "all 1 are gates",
+               kit_open("[{kind: format, eos: true, gate: true}]", &none));
+}
+
 TESTS(cmocka_unit_test(exact_compares_bytes),
       cmocka_unit_test(a_missing_column_names_those_present),
       cmocka_unit_test(a_row_cannot_break_the_message), cmocka_unit_test(regex_searches),
@@ -331,4 +360,4 @@ TESTS(cmocka_unit_test(exact_compares_bytes),
       cmocka_unit_test(length_falls_in_a_straight_line), cmocka_unit_test(rouge_is_googles),
       cmocka_unit_test(rouge_equals_the_table), cmocka_unit_test(rouge_bounds_the_reference),
       cmocka_unit_test(any_bytes_score), cmocka_unit_test(a_search_without_end_is_no_score),
-      cmocka_unit_test(groups_get_weighted_sums))
+      cmocka_unit_test(groups_get_weighted_sums), cmocka_unit_test(gates_let_pass_or_not))
