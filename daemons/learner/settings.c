@@ -66,7 +66,7 @@ static void set_rows(const struct recipe_learner *learner, struct objective_conf
     }
     set_number(learner->rows.coef, &ret->rows.coef);
     set_number(learner->rows.beta, &ret->rows.beta);
-    ret->tdpo.beta = learner->dpo.beta;
+    set_number(learner->dpo.beta, &ret->tdpo.beta);
     set_number(learner->tdpo.alpha, &ret->tdpo.alpha);
     ret->contrast.coef = learner->contrast.coef;
     ret->ift.gamma = learner->ift.gamma;

@@ -1,5 +1,6 @@
 #include "learner/round/mismatching.h"
 #include "base/mem.h"
+#include "learner/round/stages.h"
 #include "learner/settings.h"
 #include "svc/recipe/recipe_lora.h"
 #include "svc/recipe/recipe_place.h"

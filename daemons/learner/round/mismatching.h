@@ -8,7 +8,12 @@
  * prompt; before the first comes the last. TRL takes the sequence before it, whatever its prompt.
  * Owner: the compute thread. */
 #pragma once
-#include "learner/round/stages.h"
+#include "base/err.h"
+#include "model/pack.h"
+#include <stdbool.h>
+
+struct recipe;
+struct round_run;
 
 /* Log-probabilities under a reference that the learner has itself. */
 struct referee {
