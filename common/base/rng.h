@@ -20,7 +20,8 @@ enum rng_use {
     RNG_TEST = 4,
     RNG_MINIBATCH = 5,
     RNG_REPLAY = 6,
-    RNG_MIXTURE = 7
+    RNG_MIXTURE = 7,
+    RNG_SELECT = 8
 };
 
 struct rng {

@@ -69,6 +69,10 @@ enum column_range { RANGE_ANY, RANGE_FINITE, RANGE_LOGP, RANGE_WIDE };
       "1: the token has no loss in this round, and losses are divided as if it had one") \
     X(46, COUNTED, counted, SEQUENCE, F64, LEARNER, ANY, "", "", \
       "tokens of the completion that losses are divided by, in place of those with a weight") \
+    X(47, IMITATED, imitated, SEQUENCE, F64, LEARNER, ANY, "", "", \
+      "1: the completion's likelihood is a term of the loss; 0: it is none") \
+    X(48, GROUP_TOKENS, group_tokens, SEQUENCE, F64, LEARNER, ANY, "", "", \
+      "trained tokens of a completion, mean of its group") \
     X(50, LABEL, label, SEQUENCE, F64, LEARNER, ANY, "", "", \
       "1: the completion is desirable, -1: it is not, 0: neither") \
     X(51, MISMATCHED, mismatched, SEQUENCE, F64, LEARNER, ANY, "", "", \

@@ -147,6 +147,10 @@ struct rl_totals columns_totals(const struct columns *columns)
             totals.sequences += tokens > 0;
             totals.chosen_tokens += i == columns->unit[u] ? (double)tokens : 0;
             in_unit += tokens;
+            if (columns->at[COLUMN_IMITATED] && columns->at[COLUMN_IMITATED][i] != 0) {
+                totals.imitated_tokens += (double)tokens;
+                totals.imitated += tokens > 0;
+            }
         }
         totals.units += in_unit > 0;
     }

@@ -73,6 +73,7 @@ size_t columns_counted(const struct columns *columns, size_t i);
 struct coupling;
 struct rl_totals {
     double tokens, sequences, units, chosen_tokens;
+    double imitated_tokens, imitated; // those that COLUMN_IMITATED marks
     /* Whole-batch values of losses (rl/kernels/coupling.h); borrowed. NULL: none yet. */
     const struct coupling *coupling;
 };

@@ -16,12 +16,15 @@
     S(kl, ADD)                 /* The KL term, reduced likewise. */ \
     S(rows, ADD)               /* The terms of whole rows, reduced likewise. */ \
     S(distances, ADD) S(distance, ADD)     /* How many tokens have a distance of rows; sum over them. */ \
+    S(terms, ADD)              /* Other terms beside it: the distance from behaviour, the likelihood of some completions. */ \
     S(units, ADD)              /* How many tokens, or sequences where ratios are theirs. */ \
     S(clipped, ADD)            /* How many of those the gate held. */ \
+    S(masked, ADD)             /* How many tokens a mask or a correction left out. */ \
     S(compared, ADD)           /* How many tokens have a behaviour logp. */ \
     S(k1, ADD) S(k3, ADD)      /* Both estimates, summed over them. */ \
     S(weights, ADD)            /* How many units have an importance weight exp(logp - behaviour); sums over them. */ \
     S(weight, ADD) S(weight_square, ADD) S(weight_max, MAX) \
+    S(wholes, ADD) S(whole, ADD) S(whole_square, ADD) /* Completions, and their importance weights: products over the tokens. */ \
     S(referred, ADD)           /* How many tokens have a reference logp. */ \
     S(reference_k1, ADD) S(reference_k3, ADD) \
     S(pairs, ADD) S(pairs_right, ADD) \
@@ -35,7 +38,7 @@
     S(vpred, ADD) S(returns, ADD) S(returns_square, ADD) S(error, ADD) S(error_square, ADD)
 
 #define RL_FIGURES(X) \
-    X(loss, MEAN, t->policy + t->kl + t->rows, \
+    X(loss, MEAN, t->policy + t->kl + t->rows + t->terms, \
       "the objective's loss, mean over the round's updates") \
     X(loss_kl, MEAN, t->kl, \
       "the part of it that is the KL term") \
@@ -53,8 +56,12 @@
       "the same by the estimate that is never negative") \
     X(clip_frac, MEAN, SHARE(t->clipped, t->units), \
       "share of tokens (or sequences, where ratios are theirs) whose ratio was clipped") \
+    X(mask_frac, MEAN, SHARE(t->masked, t->weights), \
+      "share of tokens that learner.mask or a masking correction left out") \
     X(ess, MEAN, SHARE(t->weight * t->weight, t->weights * t->weight_square), \
       "effective sample size of the importance weights, share of the tokens: 1 on policy") \
+    X(ess_sequences, MEAN, SHARE(t->whole * t->whole, t->wholes * t->whole_square), \
+      "the same of whole completions' weights, the products of their tokens', share of the completions") \
     X(weight_max, MEAN, t->weights > 0 ? t->weight_max : NAN, \
       "the largest importance weight") \
     X(pairs, SUM, t->pairs, \

@@ -15,7 +15,11 @@ struct kl_value kl_at(enum kl kl, double log_ratio)
         return (struct kl_value){d * d / 2, live * d};
     case KL_K3:
         return (struct kl_value){expm1(-d) + d, live * -expm1(-d)};
+    case KL_SCORE: // logp is a factor of the value
+    case KL_K1_PLUS:
+        return (struct kl_value){d, live * d};
     case KL_K3_PLUS:
+    case KL_K3_UNBIASED: // the ratio is a factor of both
         return (struct kl_value){expm1(-d) + d, live * d};
     }
     return (struct kl_value){0, 0};

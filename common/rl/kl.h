@@ -11,7 +11,8 @@
 
 struct kl_value {
     double value;
-    /* d value / d logp, but for K3_PLUS; 0 where |d| > 20, which counts as 20. */
+    /* d value / d logp, but for K1_PLUS, K3_PLUS and SCORE, and for what K3_UNBIASED and SCORE
+     * are multiplied by; 0 where |d| > 20, which counts as 20. */
     double slope;
 };
 struct kl_value kl_at(enum kl kl, double d);

@@ -1,13 +1,15 @@
 #include "rl/objective.h"
 #include "rl/kernels/coupling.h"
 #include "rl/kernels/kernel.h"
+#include "rl/policy_check.h"
 #include "rl/preference/preference.h"
 #include "rl/row_check.h"
 #include <math.h>
 #include <string.h>
 
 #define OBJECTIVE(name, kernel, unit, data, needs, outputs, figures, help, source, lag, ...)       \
-    {{#name, help, source, lag, unit, data, needs, outputs, figures, {__VA_ARGS__}}, kernel},
+    {{#name, help, source, lag, #kernel, unit, data, needs, outputs, figures, {__VA_ARGS__}},      \
+     kernel},
 static const struct objective table[] = {OBJECTIVES(OBJECTIVE)};
 
 const struct objective *objective_at(size_t i)
@@ -23,82 +25,31 @@ const struct objective *objective_find(const char *name)
     return NULL;
 }
 
-static err_t check_range(const char *name, double value, double min, double max)
-{
-    if (!(value >= min && value <= max))
-        return err_new(ERR_INVALID, "%s is %g; %g to %g is allowed", name, value, min, max);
-    return OK;
-}
-
-/* A correction weighs a token once; rho_bar is the limit of that weight too. */
-static err_t check_gae(const struct objective_config *config)
-{
-    const struct gae_config *gae = &config->gae;
-    TRY(check_range("gamma", gae->gamma, 0, 1));
-    TRY(check_range("lambda", gae->lambda, 0, 1));
-    TRY(check_range("c_bar", gae->c_bar, 1e-6, INFINITY));
-    TRY(check_range("rho_bar", gae->rho_bar, 1e-6, INFINITY));
-    if (config->correction.correction != CORRECTION_TIS_TOKEN ||
-        config->correction.high != gae->rho_bar)
-        return err_new(ERR_INVALID, "advantages by gae go with the correction tis_token up to "
-                                    "rho_bar alone: a token is weighed once");
-    if (config->ratio != RATIO_TOKEN)
-        return err_new(ERR_INVALID,
-                       "advantages by gae are of tokens: a ratio of tokens is allowed");
-    TRY(check_range("value coef", config->value.coef, 0, INFINITY));
-    return check_range("value clip", config->value.clip, 0, INFINITY);
-}
-
-static err_t check_advantage(const struct objective *objective,
-                             const struct objective_config *config)
-{
-    const bool gae = config->advantage == ADVANTAGE_GAE;
-    if (gae != objective_has_critic(&objective->row))
-        return err_new(ERR_INVALID,
-                       "advantage is %s; an objective with a critic has gae, and no other has",
-                       advantage_name(config->advantage));
-    return gae ? check_gae(config) : OK;
-}
-
 err_t objective_check(const struct objective *objective, const struct objective_config *config)
 {
-    TRY(check_advantage(objective, config));
-    const struct gate_config *gate = &config->gate;
-    const struct correction_config *correction = &config->correction;
-    TRY(check_range("advantage_epsilon", config->advantage_epsilon, 0, 1));
-    TRY(check_range("kl_coef", config->kl_coef, 0, KL_COEF_MAX));
-    if (gate->gate == GATE_CLIP) {
-        TRY(check_range("epsilon_low", gate->epsilon_low, 0, 1));
-        TRY(check_range("epsilon_high", gate->epsilon_high, 0, INFINITY));
-        if (gate->dual != 0)
-            TRY(check_range("dual", gate->dual, 1, INFINITY));
-    }
-    if (gate->gate == GATE_CAP)
-        TRY(check_range("cap", gate->cap, 1e-6, INFINITY));
-    if (correction->correction != CORRECTION_NONE) {
-        TRY(check_range("correction low", correction->low, 0, INFINITY));
-        TRY(check_range("correction high", correction->high, correction->low, INFINITY));
-    }
-    if (config->reduce == REDUCE_CONST_NORM)
-        TRY(check_range("reduce_length", config->reduce_length, 1, 1e9));
+    TRY(policy_check(objective, config));
     TRY(row_config_check(config));
     return preference_check(config);
-}
-
-/* Whether there is a ratio to older weights. */
-static bool has_ratio(const struct objective_config *config)
-{
-    return config->gate.gate != GATE_NONE;
 }
 
 uint64_t objective_needs(const struct objective *objective, const struct objective_config *config)
 {
     uint64_t needs = objective->row.needs & ~COLUMN_BIT(COLUMN_ADVANTAGE);
+    if (!objective_has_critic(&objective->row))
+        needs &= ~COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE);
     if (config->advantage > ADVANTAGE_GAE)
-        needs |= COLUMN_BIT(COLUMN_ADVANTAGE);
+        needs |= COLUMN_BIT(config->advantage == ADVANTAGE_TO_GO ? COLUMN_TOKEN_ADVANTAGE
+                                                                 : COLUMN_ADVANTAGE);
+    if (config->reduce == REDUCE_GROUP_LENGTH)
+        needs |= COLUMN_BIT(COLUMN_GROUP_TOKENS);
+    if (config->nll.coef > 0)
+        needs |= COLUMN_BIT(COLUMN_IMITATED);
     if (config->advantage == ADVANTAGE_GAE && config->gae.bootstrap)
         needs |= COLUMN_BIT(COLUMN_BOOTSTRAP_VALUE);
-    if (has_ratio(config))
+    if (objective_has_ratio(config) && config->gate.base == BASE_REFERENCE)
+        needs |= NEEDS_OF_KL;
+    else if (objective_has_ratio(config) || config->mask.mask != MASK_NONE ||
+             config->behaviour_coef > 0 || (config->kl_coef > 0 && config->kl == KL_K3_UNBIASED))
         needs |= NEEDS_OF_RATIO;
     if (config->correction.correction != CORRECTION_NONE)
         needs |= NEEDS_OF_CORRECTION;
@@ -147,14 +98,15 @@ static err_t check_columns(const struct objective *objective, const struct objec
                    needs = objective_needs(objective, config) | COLUMN_BIT(COLUMN_LOGP) |
                            objective_term_columns(objective_terms(&objective->row, config));
     uint64_t missing = needs & ~stand_ins(there);
-    if (config->correction.correction == CORRECTION_NONE &&
+    if (config->correction.correction == CORRECTION_NONE && config->gate.base == BASE_OLDER &&
+        config->mask.mask == MASK_NONE && !(config->behaviour_coef > 0) &&
         there & COLUMN_BIT(COLUMN_PROXIMAL_LOGP) && !(objective->row.needs & NEEDS_OF_RATIO))
         missing &= ~COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP); // ratios are taken to proximal_logp
     if (needs & COLUMN_BIT(COLUMN_MISMATCHED_REFERENCE))
         missing |= COLUMN_BIT(COLUMN_MISMATCHED) & ~there;
     TRY(check_missing(objective, missing));
     if (there & COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE) && config->ratio != RATIO_TOKEN &&
-        has_ratio(config))
+        objective_has_ratio(config))
         return err_new(ERR_INVALID, "%s: a ratio of whole sequences takes one advantage for each",
                        objective->row.name);
     return OK;
@@ -218,12 +170,21 @@ static err_t run_kernel(const struct objective *objective, const struct pass *pa
     return OK;
 }
 
+/* The column that ratios are taken to. */
+static const double *base_of(const struct objective_config *config, const struct columns *update)
+{
+    const double *proximal = update->at[COLUMN_PROXIMAL_LOGP];
+    if (config->gate.base == BASE_REFERENCE)
+        return update->at[COLUMN_REFERENCE_LOGP];
+    return proximal && config->gate.base == BASE_OLDER ? proximal
+                                                       : update->at[COLUMN_BEHAVIOUR_LOGP];
+}
+
 err_t objective_grad(const struct objective *objective, const struct objective_config *config,
                      const struct columns *update, struct range range,
                      const struct rl_totals *totals, const struct rl_slopes *slopes,
                      struct rl_tally *tally)
 {
-    const double *proximal = update->at[COLUMN_PROXIMAL_LOGP];
     TRY(err_wrap(objective_check(objective, config), "%s", objective->row.name));
     TRY(check_columns(objective, config, update));
     TRY(check_rows(objective, objective_terms(&objective->row, config), slopes));
@@ -236,7 +197,7 @@ err_t objective_grad(const struct objective *objective, const struct objective_c
                               .totals = &whole,
                               .slopes = slopes,
                               .tally = tally,
-                              .base = proximal ? proximal : update->at[COLUMN_BEHAVIOUR_LOGP]};
+                              .base = base_of(config, update)};
     return run_kernel(objective, &pass, range, slopes->logp, objective->kernel);
 }
 

@@ -8,25 +8,9 @@
  * Header-only, as the table is. */
 #pragma once
 #include "rl/pair_config.h"
+#include "rl/policy_config.h"
 #include "rl/row_term.h"
 #include "rl/word_table.h"
-
-#define ADVANTAGE_EPSILON 1e-4 // TRL's; verl has 1e-6
-
-struct gate_config {
-    enum gate gate;
-    /* CLIP. */
-    double epsilon_low, epsilon_high;
-    /* CLIP: for A < 0 the loss is at most -dual A (dual clip); 0: off. */
-    double dual;
-    /* CAP: of r itself, so 1 + epsilon_high where others say "cap 1 + epsilon". */
-    double cap;
-};
-
-struct correction_config {
-    enum correction correction;
-    double low, high;
-};
 
 /* Of ADVANTAGE_GAE (rl/advantages/gae.h). */
 struct gae_config {
@@ -36,6 +20,12 @@ struct gae_config {
     double c_bar, rho_bar;
     /* A completion that was cut off goes on with bootstrap_value, instead of ending there. */
     bool bootstrap;
+    /* > 0: alpha of the advantages' lambda, 1 - 1/(alpha T), T the completion's tokens (VAPO);
+     * 0: lambda. */
+    double lambda_alpha;
+    /* Neighbouring tokens that are one action, and share a value, a reward and an advantage
+     * (MA-RLHF); 1: each is one. */
+    int macro;
     /* To a standard deviation of 1 over the round (rl/advantages/whiten.h); rewards keep their
      * mean. */
     bool whiten_advantages, whiten_rewards;
@@ -51,16 +41,30 @@ struct value_config {
 struct objective_config {
     enum advantage advantage;
     double advantage_epsilon;
+    /* SHIFTED: added to the group's mean. */
+    double advantage_shift;
+    /* SOFT_VALUE, > 0. */
+    double advantage_beta;
+    /* Of completions and TO_GO: to a standard deviation of 1 over the round's tokens. */
+    bool whiten;
+    /* Advantages below 0 count as 0. */
+    bool positive_only;
     enum ratio ratio;
     struct gate_config gate;
     /* Needs the column proximal_logp. */
     struct correction_config correction;
+    struct mask_config mask;
     enum reduce reduce;
     /* L of REDUCE_CONST_NORM, > 0. */
     double reduce_length;
     /* Of the KL term in the loss; 0: none. */
     double kl_coef;
     enum kl kl;
+    /* Of the loss (logp - behaviour logp)^2 of each token; 0: none. */
+    double behaviour_coef;
+    struct nll_config nll;
+    struct selection_config select;
+    struct step_scale step;
     /* Of objectives on pairs. */
     struct pair_config pair;
     /* Of those on labels, on lists, and on residuals. */

@@ -30,11 +30,14 @@ enum objective_unit { OBJECTIVE_UNITS(WORD_ENUM) };
 WORD_TYPE(objective_unit, OBJECTIVE_UNITS)
 
 /* The data of an objective. */
-#define OBJECTIVE_DATA(W)                                                                          \
-    W(DATA_REWARDS, "rewards", "completions of a prompt and their rewards")                        \
-    W(DATA_PAIRS, "pairs", "a chosen and a rejected completion of a prompt")                       \
-    W(DATA_LABELS, "labels", "completions that are labelled good or bad, each by itself")          \
-    W(DATA_LISTS, "lists", "the completions of a prompt, ranked")                                  \
+#define OBJECTIVE_DATA(W)                                                                            \
+    W(DATA_REWARDS, "rewards", "completions of a prompt and their rewards")                          \
+    W(DATA_PAIRS, "pairs", "a chosen and a rejected completion of a prompt")                         \
+    W(DATA_LABELS, "labels", "completions that are labelled good or bad, each by itself")            \
+    W(DATA_MIXTURE, "mixture",                                                                       \
+      "completions and their opponents, which a mixture of the policy with the reference draws: no " \
+      "generator does")                                                                              \
+    W(DATA_LISTS, "lists", "the completions of a prompt, ranked")                                    \
     W(DATA_DEMONSTRATIONS, "demonstrations", "answers to imitate")
 enum objective_data { OBJECTIVE_DATA(WORD_ENUM) };
 WORD_TYPE(objective_data, OBJECTIVE_DATA)
@@ -71,6 +74,8 @@ static inline enum column row_term_column(enum row_term term)
 #define FIGURES_OF_RATIOS \
     (FIGURE_BIT(clip_frac) | FIGURE_BIT(ess) | FIGURE_BIT(weight_max) | \
      FIGURE_BIT(kl_behaviour) | FIGURE_BIT(kl_behaviour_k3))
+#define FIGURES_OF_GATE FIGURE_BIT(clip_frac)
+#define FIGURES_OF_POLICY (FIGURES_OF_RATIOS | FIGURE_BIT(mask_frac) | FIGURE_BIT(ess_sequences))
 #define FIGURES_OF_PAIRS \
     (FIGURE_BIT(pairs) | FIGURE_BIT(rewards_chosen) | FIGURE_BIT(rewards_rejected) | FIGURE_BIT(rewards_margin) | \
      FIGURE_BIT(rewards_accuracy))
@@ -86,7 +91,7 @@ static inline enum column row_term_column(enum row_term term)
 // clang-format on
 
 struct objective_row {
-    const char *name, *help, *source, *lag;
+    const char *name, *help, *source, *lag, *kernel;
     enum objective_unit unit;
     enum objective_data data;
     uint64_t needs;
@@ -99,7 +104,7 @@ struct objective_row {
 static inline const struct objective_row *objective_row_at(size_t i)
 {
 #define OBJECTIVE_ROW(name, kernel, unit, data, needs, outputs, figures, help, source, lag, ...)   \
-    {#name, help, source, lag, unit, data, needs, outputs, figures, {__VA_ARGS__}},
+    {#name, help, source, lag, #kernel, unit, data, needs, outputs, figures, {__VA_ARGS__}},
     static const struct objective_row rows[] = {OBJECTIVES(OBJECTIVE_ROW)};
 #undef OBJECTIVE_ROW
     return i < sizeof rows / sizeof *rows ? &rows[i] : NULL;
@@ -130,7 +135,8 @@ static inline bool objective_has_critic(const struct objective_row *row)
 }
 
 /* The terms of rows that a row with these settings has slopes of, a bit each; and their columns. */
-static inline unsigned objective_terms(const struct objective_row *row, const struct objective_config *config)
+static inline unsigned objective_terms(const struct objective_row *row,
+                                       const struct objective_config *config)
 {
     return OUTPUT_TERMS(row->outputs) | row_config_terms(&config->rows);
 }
@@ -156,10 +162,23 @@ static inline bool objective_takes_gate(const struct objective_row *row)
     return objective_is_policy(row) || row->defaults.pair.loss != PAIR_NONE;
 }
 
+/* Whether there is a ratio to other weights. */
+static inline bool objective_has_ratio(const struct objective_config *config)
+{
+    return config->gate.gate != GATE_NONE && config->gate.gate != GATE_PROBABILITY;
+}
+
+/* Whether advantages are of tokens, from what a pass or the rewards of tokens say. */
+static inline bool objective_of_tokens(const struct objective_config *config)
+{
+    return config->advantage == ADVANTAGE_GAE || config->advantage == ADVANTAGE_TO_GO;
+}
+
 /* Whether it compares completions of a prompt, which must be two or more then. */
 static inline bool objective_compares(const struct objective_row *row, enum advantage advantage)
 {
-    return row->unit == OBJECTIVE_PAIR || row->unit == OBJECTIVE_GROUP || advantage > ADVANTAGE_RAW;
+    return row->unit == OBJECTIVE_PAIR || row->unit == OBJECTIVE_GROUP ||
+           advantage > ADVANTAGE_TO_GO;
 }
 
 /* The rows that a recipe without learner.objective takes, and supervised training (rlhfctl sft). */

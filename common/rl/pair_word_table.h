@@ -104,8 +104,8 @@ WORD_TYPE(pair_loss, PAIR_LOSSES)
 /* Whether a loss takes label_smoothing. */
 static inline bool pair_loss_smooths(enum pair_loss loss)
 {
-    return loss == PAIR_SIGMOID || loss == PAIR_SIGMOID_NORM || loss == PAIR_ROBUST || loss == PAIR_EXO || loss == PAIR_AOT ||
-           loss == PAIR_AOT_UNPAIRED;
+    return loss == PAIR_SIGMOID || loss == PAIR_SIGMOID_NORM || loss == PAIR_ROBUST ||
+           loss == PAIR_EXO || loss == PAIR_AOT || loss == PAIR_AOT_UNPAIRED;
 }
 WORD_TYPE(score, SCORES)
 WORD_TYPE(nll, NLLS)

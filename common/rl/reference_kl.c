@@ -11,8 +11,11 @@ static void refer(const struct pass *pass, size_t t, double d, double per_token)
     if (!(pass->config->kl_coef > 0))
         return;
     const struct kl_value k = kl_at(pass->config->kl, d);
-    const double c = per_token * pass->config->kl_coef;
-    pass->tally->kl += c * k.value;
+    double c = per_token * pass->config->kl_coef;
+    if (pass->config->kl == KL_K3_UNBIASED)
+        c *= exp(log_ratio_clamp(pass->batch->at[COLUMN_LOGP][t] - pass->base[t]));
+    pass->tally->kl +=
+        c * k.value * (pass->config->kl == KL_SCORE ? pass->batch->at[COLUMN_LOGP][t] : 1);
     pass->slopes->logp[t] += c * k.slope;
 }
 

@@ -145,6 +145,10 @@
       "the log-ratio to the sampler, times beta, explains what a reward is beyond the group's mean", \
       "Kimi Team 2025 (k1.5), arXiv 2501.12599", LAG_OF_SQUARES, \
       RESIDUAL_FORM(ADVANTAGE_GROUP_MEAN), .residual = {RESIDUAL_REWARD, FROM_BEHAVIOUR, .beta = 0.1, .factor = 1}) \
+    X(oapl, kernel_residual, OBJECTIVE_SEQUENCE, DATA_REWARDS, COLUMN_BIT(COLUMN_ADVANTAGE) | NEEDS_OF_RATIO, OUTPUT_LOGP, 0, \
+      "the log-ratio to the sampler, times beta, explains what a reward is beyond the group's soft value", \
+      "OAPL 2026, arXiv 2602.19362", LAG_OF_SQUARES, \
+      RESIDUAL_FORM(ADVANTAGE_SOFT_VALUE), .advantage_beta = 0.5, .residual = {RESIDUAL_REWARD, FROM_BEHAVIOUR, .beta = 1e-3, .factor = 1}) \
     ROW_LIST(X, exo, NEEDS_OF_REFERENCE, "reverse KL over a group, to the softmax of rewards", \
       "Ji 2024, arXiv 2402.00856", LAG_OF_LISTS, LIST_EXO, .beta = 0.5, .reward_beta = 0.5) \
     ROW_LIST(X, dpo_rw, NEEDS_OF_REFERENCE, "cross-entropy over a group, to the softmax of rewards", \

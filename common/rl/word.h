@@ -17,8 +17,8 @@ struct word_row {
     const char *word, *help;
 };
 
-/* Of a table, in its order: TYPE_word(i), NULL past the last; TYPE_name(value); TYPE_find(word,
- * &value). */
+/* Of a table, in its order: TYPE_word(i), NULL past the last; TYPE_name(value), TYPE_help(value);
+ * TYPE_find(word, &value). */
 #define WORD_ROW(value, word, help) {value, word, help},
 #define WORD_TYPE(type, ROWS)                                                                      \
     static inline const struct word_row *type##_word(size_t i)                                     \
@@ -33,6 +33,14 @@ struct word_row {
             if (row->value == (int)value)                                                          \
                 return row->word;                                                                  \
         return "none";                                                                             \
+    }                                                                                              \
+    static inline const char *type##_help(enum type value)                                         \
+    {                                                                                              \
+        const struct word_row *row;                                                                \
+        for (size_t i = 0; (row = type##_word(i)); i++)                                            \
+            if (row->value == (int)value)                                                          \
+                return row->help;                                                                  \
+        return "";                                                                                 \
     }                                                                                              \
     static inline bool type##_find(const char *word, enum type *ret)                               \
     {                                                                                              \

@@ -6,37 +6,129 @@
 #include "svc/recipe/recipe_default.h"
 #include "svc/recipe/recipe_shared.h"
 
+/* What is written, or what the row has. */
+static double number_or(double written, double row)
+{
+    return written == RECIPE_NUMBER_DEFAULT ? row : written;
+}
+
+/* The same of a limit. A gate that is not the row's own may find none there. */
+static double limit_or(double written, double row, bool own, double usual)
+{
+    return number_or(written, own || row > 0 ? row : usual);
+}
+
+/* Settings that one kind of gate has. */
+static void set_kind(const struct recipe_learner *learner, struct gate_config *ret)
+{
+    switch (ret->gate) {
+    case GATE_SOFT:
+        ret->temperature =
+            (struct by_sign){learner->sapo.temperature_pos, learner->sapo.temperature_neg};
+        break;
+    case GATE_BELL:
+        ret->k = (struct by_sign){learner->vespo.k_pos, learner->vespo.k_neg};
+        ret->lambda = (struct by_sign){learner->vespo.lambda_pos, learner->vespo.lambda_neg};
+        break;
+    case GATE_TAPER:
+        ret->positive = learner->topr.positive;
+        ret->low = learner->topr.low;
+        ret->high = learner->topr.high;
+        break;
+    case GATE_BAND:
+        ret->low = learner->a_lol.low;
+        ret->high = learner->a_lol.high;
+        break;
+    case GATE_TV:
+        ret->delta = learner->dppo.delta;
+        break;
+    case GATE_KL_CAP:
+        ret->kl_max = learner->crpg.kl_max;
+        break;
+    default:
+        break;
+    }
+}
+
 /* Words that are not known (default) leave what the objective's row has; the recipe allows no
  * others. */
 static void set_gate(const struct recipe *recipe, struct gate_config *ret)
 {
     const struct recipe_learner *learner = &recipe->learner;
+    const struct gate_config row = *ret;
     gate_find(learner->gate, &ret->gate);
-    ret->epsilon_low = learner->epsilon;
-    ret->epsilon_high = recipe_epsilon_high(recipe);
-    ret->dual = learner->delta;
-    ret->cap = learner->cap;
+    const bool own = ret->gate == row.gate;
+    ret->epsilon_low = limit_or(learner->epsilon, row.epsilon_low, own, 0.2);
+    ret->epsilon_high = limit_or(recipe_epsilon_high(recipe), row.epsilon_high, own, 0.2);
+    ret->dual = number_or(learner->delta, row.dual);
+    ret->cap = limit_or(learner->cap, row.cap, own, 2);
+    set_kind(learner, ret);
 }
 
+static void set_mask(const struct recipe_mask *mask, struct mask_config *ret)
+{
+    if (mask_find(mask->kind, &ret->mask))
+        *ret = mask_default(ret->mask);
+    ret->low = number_or(mask->low, ret->low);
+    ret->high = number_or(mask->high, ret->high);
+}
+
+static void set_select(const struct recipe_select *select, struct selection_config *ret)
+{
+    selection_find(select->kind, &ret->kind);
+    if (ret->kind == SELECT_THRESHOLD)
+        ret->above = select->above;
+    if (ret->kind == SELECT_POWER)
+        ret->power = select->power;
+}
+
+/* Terms of the loss beside the objective's, and the size of the step. */
+static void set_terms(const struct recipe_learner *learner, struct objective_config *ret)
+{
+    ret->behaviour_coef = number_or(learner->behaviour_coef, ret->behaviour_coef);
+    ret->nll.coef = number_or(learner->nll.coef, ret->nll.coef);
+    reduce_find(learner->nll.reduction, &ret->nll.reduce);
+    if (ret->nll.coef > 0)
+        ret->nll.above = learner->nll.above;
+    step_rule_find(learner->ess_step.rule, &ret->step.rule);
+    if (ret->step.rule != STEP_FULL)
+        ret->step.base = learner->ess_step.base;
+}
+
+static void set_advantage(const struct recipe_learner *learner, struct objective_config *ret)
+{
+    advantage_find(learner->advantage, &ret->advantage);
+    ret->advantage_epsilon = learner->advantage_epsilon;
+    if (ret->advantage == ADVANTAGE_SHIFTED)
+        ret->advantage_shift = learner->asymre.delta_v;
+    if (ret->advantage == ADVANTAGE_SOFT_VALUE)
+        ret->advantage_beta = learner->advantage_beta;
+    if (strcmp(learner->normalize_advantages, "default") != 0)
+        ret->whiten = strcmp(learner->normalize_advantages, "true") == 0;
+    if (ret->advantage == ADVANTAGE_TO_GO)
+        ret->gae.gamma = learner->ppo.gamma;
+}
+
+/* A ratio to behaviour corrects by itself. */
 static void set_policy(const struct recipe *recipe, struct objective_config *ret)
 {
     const struct recipe_learner *learner = &recipe->learner;
-    const struct recipe_correction *correction = &learner->correction;
-    advantage_find(learner->advantage, &ret->advantage);
+    set_advantage(learner, ret);
     ratio_find(learner->importance_sampling_level, &ret->ratio);
-    ret->advantage_epsilon = learner->advantage_epsilon;
-    if (learner->ratio_to != RECIPE_TO_PROXIMAL)
-        return; // to behaviour, the ratio itself corrects
-    correction_find(correction->kind, &ret->correction.correction);
-    ret->correction.low = correction->low;
-    ret->correction.high = correction->high;
+    set_mask(&learner->mask, &ret->mask);
+    set_terms(learner, ret);
+    if (learner->ratio_to != RECIPE_TO_PROXIMAL || ret->gate.base == BASE_BEHAVIOUR)
+        return;
+    ret->correction = recipe_correction_kind(recipe);
 }
 
 /* The correction's limit is rho_bar: a token is weighed once. */
 static void set_critic(const struct recipe_ppo *ppo, struct objective_config *ret)
 {
     ret->gae.gamma = ppo->gamma;
-    ret->gae.lambda = ppo->lambda;
+    ret->gae.lambda = number_or(ppo->lambda, ret->gae.lambda);
+    ret->gae.lambda_alpha = number_or(ppo->lambda_alpha, ret->gae.lambda_alpha);
+    ret->gae.macro = ppo->macro ? (int)ppo->macro : ret->gae.macro;
     ret->gae.c_bar = ppo->c_bar;
     ret->gae.rho_bar = ppo->rho_bar;
     ret->gae.bootstrap = ppo->truncated == RECIPE_TRUNCATED_BOOTSTRAP;
@@ -91,6 +183,8 @@ err_t settings_objective(const struct recipe *recipe, const struct objective **r
         set_critic(&learner->ppo, &config);
     TRY(preferences_set(recipe, &config));
     set_rows(learner, &config);
+    if (objective->row.data == DATA_REWARDS)
+        set_select(&learner->select, &config.select);
     reduce_find(learner->reduction, &config.reduce);
     config.reduce_length = (double)(length ? length : recipe->generator.max_tokens);
     config.kl_coef = learner->kl.place == RECIPE_KL_IN_LOSS ? learner->kl.coef : 0;

@@ -148,25 +148,45 @@ static err_t check_values(const json_t *values, struct check_score *score)
 /* ---- advantages of one group */
 
 static const struct {
-    const char *key;
+    const char *pattern;
     enum advantage advantage;
-    double epsilon;
-} estimators[] = {{"loo", ADVANTAGE_LOO, 0},
-                  {"grpo eps1e-4 unbiased std", ADVANTAGE_GROUP_Z, 1e-4},
-                  {"drgrpo", ADVANTAGE_GROUP_MEAN, 0}};
+} estimators[] = {{"loo", ADVANTAGE_LOO},
+                  {"grpo eps# unbiased std", ADVANTAGE_GROUP_Z},
+                  {"drgrpo", ADVANTAGE_GROUP_MEAN},
+                  {"maxrl (r-mean)/mean", ADVANTAGE_MAXRL},
+                  {"V* beta=#", ADVANTAGE_SOFT_VALUE}};
+
+/* A soft value is a number: the reward less the advantage. */
+static err_t compare_estimator(const json_t *want, const char *key, enum advantage advantage,
+                               const double *reward, const double *is, size_t n,
+                               struct check_score *score)
+{
+    SCOPED_MEM double *wanted = mem_array(n, sizeof *wanted);
+    if (advantage != ADVANTAGE_SOFT_VALUE) {
+        TRY(check_numbers(want, key, n, wanted));
+        count(score, all_near(is, wanted, n));
+        return OK;
+    }
+    if (!json_is_number(want))
+        return err_new(ERR_INVALID, "advantages.%.100s: a number is allowed", key);
+    count(score, check_near(reward[0] - is[0], json_number_value(want)));
+    return OK;
+}
 
 static err_t check_estimator(const json_t *advantages, const char *key, const double *reward,
                              size_t n, struct check_score *score)
 {
-    const size_t first[] = {0, n};
-    const struct advantage_in in = {.groups = 1, .first = first, .reward = reward};
-    SCOPED_MEM double *want = mem_array(n, sizeof *want), *is = mem_array(n, sizeof *is);
+    const struct advantage_in in = {.groups = 1, .first = (size_t[]){0, n}, .reward = reward};
+    SCOPED_MEM double *is = mem_array(n, sizeof *is);
+    struct check_args args;
     for (size_t i = 0; i < sizeof estimators / sizeof *estimators; i++)
-        if (strcmp(estimators[i].key, key) == 0) {
-            TRY(list(advantages, "advantages", key, n, want));
-            advantage_compute(estimators[i].advantage, &in, estimators[i].epsilon, is);
-            count(score, all_near(is, want, n));
-            return OK;
+        if (check_match(estimators[i].pattern, key, &args)) {
+            const struct objective_config config = {.advantage = estimators[i].advantage,
+                                                    .advantage_epsilon = args.number[0],
+                                                    .advantage_beta = args.number[0]};
+            advantage_compute(&config, &in, is);
+            return compare_estimator(json_object_get(advantages, key), key, estimators[i].advantage,
+                                     reward, is, n, score);
         }
     count(score, false);
     return OK;

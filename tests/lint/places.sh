@@ -21,8 +21,8 @@ places()
     local names
     names=$(objectives) || true
     cat <<TABLE
-COLUMN_REFERENCE_LOGP|reference_logp	common/rl/column_table.h common/rl/objective_table.h common/rl/rows_policy.h common/rl/rows_preference.h common/rl/rows_vocabulary.h common/rl/reference_kl.c common/wire/rollout_v3.c daemons/rewarder/reference.c daemons/learner/offline/frozen.c daemons/learner/round/referring.c daemons/learner/round/stages.c proto/rollout_v3.proto
-"(${names:-none})"	common/rl/rows_policy.h common/rl/rows_preference.h common/rl/rows_vocabulary.h common/rl/objective_table.h common/rl/pair_word_table.h common/rl/word_table.h common/svc/recipe/preset_table.h
+COLUMN_REFERENCE_LOGP|reference_logp	common/rl/column_table.h common/rl/objective_table.h common/rl/rows_policy.h common/rl/rows_preference.h common/rl/rows_vocabulary.h common/rl/objective.c common/rl/reference_kl.c common/wire/rollout_v3.c daemons/rewarder/reference.c daemons/learner/offline/frozen.c daemons/learner/round/referring.c daemons/learner/round/stages.c proto/rollout_v3.proto
+"(${names:-none})"	common/rl/rows_policy.h common/rl/rows_preference.h common/rl/rows_vocabulary.h common/rl/objective_table.h common/rl/pair_word_table.h common/rl/word_table.h common/svc/recipe/preset_table.h common/svc/recipe/recipe_words_table.h
 FIGURE_clip_frac|clip_frac	common/rl/figure_table.h common/rl/objective_table.h
 TABLE
 }

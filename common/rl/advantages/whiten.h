@@ -8,5 +8,8 @@
 
 #define WHITEN_EPSILON 1e-8 // added to the variance
 
+/* The same of a column of sequences, each as often as it has unmasked tokens, to mean 0. */
+void whiten_sequences(const struct columns *round, double *values);
+
 /* Fewer than two tokens are left as they are. */
 void whiten(const struct columns *round, double *values, bool shift_mean);

@@ -24,6 +24,8 @@ double correction_sequence(const struct correction_config *config, const double 
         return masked(exp(log_ratio_clamp(sum)), config);
     case CORRECTION_GEO_MASK:
         return count && masked(exp(log_ratio_clamp(sum / count)), config) > 0 ? 1 : 0;
+    case CORRECTION_GEO_SEQ:
+        return count ? fmin(exp(log_ratio_clamp(sum / count)), config->high) : 1;
     default:
         return 1;
     }

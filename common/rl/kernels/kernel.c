@@ -4,14 +4,18 @@
 struct stretch pass_sequence(const struct pass *pass, size_t i)
 {
     const struct objective_config *config = pass->config;
-    struct stretch s = {.begin = pass->batch->first[i], .end = pass->batch->first[i + 1]};
+    struct stretch s = {
+        .begin = pass->batch->first[i], .end = pass->batch->first[i + 1], .index = i};
     const int tokens = (int)columns_tokens(pass->batch, i),
               counted = (int)columns_counted(pass->batch, i);
     s.tokens = tokens;
     if (tokens == 0)
         return s;
-    s.per_token = reduce_token(config->reduce, pass->totals, counted, config->reduce_length);
-    s.per_sequence = reduce_sequence(config->reduce, pass->totals, tokens, config->reduce_length);
+    const double length = config->reduce == REDUCE_GROUP_LENGTH
+                              ? pass->batch->at[COLUMN_GROUP_TOKENS][i]
+                              : config->reduce_length;
+    s.per_token = reduce_token(config->reduce, pass->totals, counted, length);
+    s.per_sequence = reduce_sequence(config->reduce, pass->totals, tokens, length);
     return s;
 }
 

@@ -18,6 +18,7 @@ struct pass {
 /* One sequence of it. */
 struct stretch {
     size_t begin, end;              // its tokens in the batch
+    size_t index;                   // its number in the batch
     double tokens;                  // unmasked
     double per_token, per_sequence; // factors of their losses
 };
@@ -29,7 +30,8 @@ double pass_sum(const struct pass *pass, const struct stretch *s, const double *
 /* An importance weight exp(log_ratio) of a unit, for the record. */
 void pass_count_weight(struct rl_tally *tally, double log_ratio);
 
-/* divergence.c: adds the KL term of the sequence, and both divergences to the record. */
+/* divergence.c: adds the terms beside the objective's loss (KL, the distance from behaviour, the
+ * likelihood of a completion), and both divergences to the record. */
 void pass_divergences(const struct pass *pass, const struct stretch *s);
 
 /* row_part.c: adds the terms of rows of the sequence (pass_divergences does); one more slope of a

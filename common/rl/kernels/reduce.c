@@ -10,6 +10,7 @@ double reduce_token(enum reduce reduce, const struct rl_totals *totals, int toke
     case REDUCE_SEQ_MEAN_TOKEN_SUM:
         return 1 / totals->sequences;
     case REDUCE_CONST_NORM:
+    case REDUCE_GROUP_LENGTH:
         return 1 / (totals->sequences * length);
     }
     return 0;

@@ -7,7 +7,8 @@
 #include "rl/word_table.h"
 
 /* The coefficient of one token's loss in a sequence of which so many tokens count
- * (columns_counted); length is L. */
+ * (columns_counted); length is L, or the
+ * mean of the group's tokens. */
 double reduce_token(enum reduce reduce, const struct rl_totals *totals, int tokens, double length);
 
 /* The coefficient of one loss for a whole sequence of `tokens` unmasked ones. In a mean over

@@ -47,21 +47,7 @@ enum { RECIPE_SCORERS = 16, RECIPE_COUNT_AUTO = -1, RECIPE_NUMBER_DEFAULT = -1 }
     struct recipe_##name {                                                                         \
         rows(RECIPE_FIELD, RECIPE_CHOICE, RECIPE_GROUP)                                            \
     };
-RECIPE_STRUCT(optimizer, RECIPE_OPTIMIZER)
-RECIPE_STRUCT(kl, RECIPE_KL)
-RECIPE_STRUCT(correction, RECIPE_CORRECTION)
-RECIPE_STRUCT(dpo, RECIPE_DPO)
-RECIPE_STRUCT(kto, RECIPE_KTO)
-RECIPE_STRUCT(listwise, RECIPE_LISTWISE)
-RECIPE_STRUCT(residual, RECIPE_RESIDUAL)
-RECIPE_STRUCT(ppo, RECIPE_PPO)
-RECIPE_STRUCT(reward, RECIPE_REWARD)
-RECIPE_STRUCT(critic, RECIPE_CRITIC)
-RECIPE_STRUCT(reference, RECIPE_REFERENCE)
-RECIPE_STRUCT(rows, RECIPE_ROWS)
-RECIPE_STRUCT(tdpo, RECIPE_TDPO)
-RECIPE_STRUCT(contrast, RECIPE_CONTRAST)
-RECIPE_STRUCT(ift, RECIPE_IFT)
+RECIPE_GROUPS(RECIPE_STRUCT)
 struct recipe_scorer {
     RECIPE_SCORER(RECIPE_FIELD, RECIPE_CHOICE, RECIPE_GROUP)
     struct yaml_tree *entry; // the whole map

@@ -82,23 +82,38 @@ static err_t check_completions(const struct recipe *r)
 
 /* ---- keys */
 
-/* The value goes with the objectives of which `can` is true: "rloo, grpo". */
-static err_t goes_with(bool (*can)(const struct objective_row *row), const struct recipe *r,
-                       const char *key, const char *value, const char *allowed)
+/* The value goes with other objectives: with those that `what` says. */
+static err_t goes_with(const struct recipe *r, const char *what, const char *key, const char *value,
+                       const char *allowed)
 {
-    SCOPED_VALUE(bytes) others = {0};
-    const struct objective_row *row;
-    for (size_t i = 0; (row = objective_row_at(i)); i++)
-        if (can(row))
-            bytes_printf(&others, "%s%s", others.len ? ", " : "", row->name);
-    return recipe_wrong(r, key, "%s goes with learner.objective: %s; with %s allowed: %s", value,
-                        (char *)others.data, r->learner.objective, allowed);
+    return recipe_wrong(r, key,
+                        "%s goes with objectives that %s (rlhfctl objectives list); with %s "
+                        "allowed: %s",
+                        value, what, r->learner.objective, allowed);
 }
 
 static err_t goes_with_policies(const struct recipe *r, const char *key, const char *value,
                                 const char *allowed)
 {
-    return goes_with(objective_is_policy, r, key, value, allowed);
+    return goes_with(r, "have advantages", key, value, allowed);
+}
+
+/* Numbers that other objectives do not read. */
+static err_t check_policy_numbers(const struct recipe *r)
+{
+    const struct recipe_learner *learner = &r->learner;
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = {{"learner.delta", learner->delta},
+                   {"learner.behaviour_coef", learner->behaviour_coef},
+                   {"learner.nll.coef", learner->nll.coef}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (numbers[i].value > 0) {
+            SCOPED_MEM char *value = mem_printf("%g", numbers[i].value);
+            return goes_with_policies(r, numbers[i].key, value, "0");
+        }
+    return OK;
 }
 
 /* Of an objective that is no policy gradient: its own words and no limit. A gate alone goes with
@@ -110,17 +125,63 @@ static err_t check_policy_keys(const struct recipe *r)
     const struct {
         const char *key, *value;
     } words[] = {{"learner.advantage", learner->advantage},
-                 {"learner.importance_sampling_level", learner->importance_sampling_level}};
+                 {"learner.importance_sampling_level", learner->importance_sampling_level},
+                 {"learner.normalize_advantages", learner->normalize_advantages},
+                 {"learner.mask.kind", learner->mask.kind},
+                 {"learner.ess_step.rule", learner->ess_step.rule}};
     if (!objective_takes_gate(row) && strcmp(learner->gate, AS_THE_OBJECTIVE_HAS_IT) != 0)
-        return goes_with(objective_takes_gate, r, "learner.gate", learner->gate,
+        return goes_with(r, "have advantages or pairs", "learner.gate", learner->gate,
                          AS_THE_OBJECTIVE_HAS_IT);
     if (objective_is_policy(row))
         return OK;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(words[i].value, AS_THE_OBJECTIVE_HAS_IT) != 0)
             return goes_with_policies(r, words[i].key, words[i].value, AS_THE_OBJECTIVE_HAS_IT);
-    SCOPED_MEM char *delta = mem_printf("%g", learner->delta);
-    return learner->delta > 0 ? goes_with_policies(r, "learner.delta", delta, "0") : OK;
+    return check_policy_numbers(r);
+}
+
+/* Where ratios never are to the round's first weights, and nothing else needs these. */
+static err_t check_ratio_to(const struct recipe *r)
+{
+    const struct objective_row *row = objective_row(r->learner.objective);
+    if (r->learner.ratio_to != RECIPE_TO_PROXIMAL || row->defaults.gate.base != BASE_BEHAVIOUR ||
+        row->needs & COLUMN_BIT(COLUMN_PROXIMAL_LOGP))
+        return OK;
+    return recipe_wrong(r, "learner.ratio_to",
+                        "proximal has no effect: %s takes ratios to those that drew the token; "
+                        "allowed: behaviour",
+                        row->name);
+}
+
+/* What is trained of a group, and with what beside it. */
+static err_t check_completions_trained(const struct recipe *r)
+{
+    const struct recipe_learner *learner = &r->learner;
+    const struct objective_row *row = objective_row(learner->objective);
+    enum mask mask = MASK_NONE;
+    enum advantage advantage = row->defaults.advantage;
+    advantage_find(learner->advantage, &advantage);
+    mask_find(learner->mask.kind, &mask);
+    if (strcmp(learner->select.kind, AS_THE_OBJECTIVE_HAS_IT) != 0 && row->data != DATA_REWARDS)
+        return goes_with(r, "train completions by their rewards", "learner.select.kind",
+                         learner->select.kind, AS_THE_OBJECTIVE_HAS_IT);
+    if (mask == MASK_M2)
+        TRY(check_columns(r, "learner.mask.kind", learner->mask.kind, NEEDS_OF_CORRECTION,
+                          ", or kind to another"));
+    if (advantage == ADVANTAGE_ESS)
+        TRY(check_columns(r, "learner.advantage", advantage_name(advantage), NEEDS_OF_CORRECTION,
+                          ""));
+    return OK;
+}
+
+static err_t check_drawable(const struct recipe *r)
+{
+    const struct objective_row *row = objective_row(r->learner.objective);
+    if (row->data != DATA_MIXTURE)
+        return OK;
+    return recipe_wrong(r, "learner.objective",
+                        "%s trains %s; allowed: any other (rlhfctl objectives list)", row->name,
+                        objective_data_help(row->data));
 }
 
 static err_t check_gate(const struct recipe *r)
@@ -251,22 +312,21 @@ static err_t check_pairs(const struct recipe *r)
     return OK;
 }
 
-/* A recipe always says a kind, so the one that stands there by default is left alone where it has
- * no meaning. */
+/* A kind that stands there by default is left alone where it has no meaning. */
 static err_t check_correction(const struct recipe *r)
 {
-    const struct recipe_correction *correction = &r->learner.correction;
+    const struct correction_config correction = recipe_correction_kind(r);
     enum correction kind = CORRECTION_NONE;
-    correction_find(correction->kind, &kind);
-    if (correction->low > correction->high)
+    correction_find(r->learner.correction.kind, &kind);
+    if (correction.low > correction.high)
         return recipe_wrong(r, "learner.correction.low",
                             "%g is above learner.correction.high = %g: no weight would count",
-                            correction->low, correction->high);
-    if (kind == CORRECTION_NONE || has_default(r, "learner.correction.kind"))
+                            correction.low, correction.high);
+    if (kind == CORRECTION_NONE)
         return OK;
     if (!objective_is_policy(objective_row(r->learner.objective)))
-        return goes_with_policies(r, "learner.correction.kind", correction->kind, "none");
-    return check_columns(r, "learner.correction.kind", correction->kind, NEEDS_OF_CORRECTION,
+        return goes_with_policies(r, "learner.correction.kind", correction_name(kind), "none");
+    return check_columns(r, "learner.correction.kind", correction_name(kind), NEEDS_OF_CORRECTION,
                          ", or kind to none");
 }
 
@@ -280,14 +340,16 @@ static err_t check_estimator(const struct recipe *r)
     enum kl kl = KL_K3;
     kl_find(recipe_kl_estimator(r), &kl);
     if (r->learner.kl.coef > 0 && kl == KL_K1 && !reward)
+        return recipe_wrong(
+            r, "learner.kl.estimator",
+            "k1 in the loss has the same slope for each token, whatever the "
+            "reference says: on average it pulls nowhere; with learner.kl.place: "
+            "loss allowed: abs, k2, k3, k3+, k1+, score, k3_unbiased (k1 goes with place: reward)");
+    if (r->learner.kl.coef > 0 && kl >= KL_K3_PLUS && reward)
         return recipe_wrong(r, "learner.kl.estimator",
-                            "k1 in the loss has the same slope for each token, whatever the "
-                            "reference says: on average it pulls nowhere; with learner.kl.place: "
-                            "loss allowed: abs, k2, k3, k3+ (k1 goes with place: reward)");
-    if (r->learner.kl.coef > 0 && kl == KL_K3_PLUS && reward)
-        return recipe_wrong(r, "learner.kl.estimator",
-                            "k3+ differs from k3 by its slope alone, and a reward has none; with "
-                            "learner.kl.place: reward allowed: k1, abs, k2, k3");
+                            "%s differs by its slope alone, and a reward has none; with "
+                            "learner.kl.place: reward allowed: k1, abs, k2, k3",
+                            kl_name(kl));
     return OK;
 }
 
@@ -357,9 +419,21 @@ static err_t check_rows(const struct recipe *r)
 err_t recipe_check_objective(const struct recipe *recipe)
 {
     static err_t (*const checks[])(const struct recipe *recipe) = {
-        check_completions, check_needs,     check_kl,        check_policy_keys,
-        check_gate,        check_reduction, check_pairs,     check_correction,
-        check_advantage,   check_critic,    check_reference, check_rows,
+        check_drawable,
+        check_completions,
+        check_needs,
+        check_kl,
+        check_policy_keys,
+        check_gate,
+        check_reduction,
+        check_pairs,
+        check_correction,
+        check_advantage,
+        check_critic,
+        check_reference,
+        check_rows,
+        check_ratio_to,
+        check_completions_trained,
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         TRY(checks[i](recipe));

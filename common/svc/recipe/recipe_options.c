@@ -50,21 +50,8 @@
         return (struct option_rows){rows, sizeof rows / sizeof *rows};                             \
     }
 
-ROWS(optimizer, struct recipe_optimizer, RECIPE_OPTIMIZER)
-ROWS(kl, struct recipe_kl, RECIPE_KL)
-ROWS(correction, struct recipe_correction, RECIPE_CORRECTION)
-ROWS(dpo, struct recipe_dpo, RECIPE_DPO)
-ROWS(kto, struct recipe_kto, RECIPE_KTO)
-ROWS(listwise, struct recipe_listwise, RECIPE_LISTWISE)
-ROWS(residual, struct recipe_residual, RECIPE_RESIDUAL)
-ROWS(ppo, struct recipe_ppo, RECIPE_PPO)
-ROWS(reward, struct recipe_reward, RECIPE_REWARD)
-ROWS(critic, struct recipe_critic, RECIPE_CRITIC)
-ROWS(reference, struct recipe_reference, RECIPE_REFERENCE)
-ROWS(rows, struct recipe_rows, RECIPE_ROWS)
-ROWS(tdpo, struct recipe_tdpo, RECIPE_TDPO)
-ROWS(contrast, struct recipe_contrast, RECIPE_CONTRAST)
-ROWS(ift, struct recipe_ift, RECIPE_IFT)
+#define GROUP_ROWS(name, table) ROWS(name, struct recipe_##name, table)
+RECIPE_GROUPS(GROUP_ROWS)
 ROWS(scorer, struct recipe_scorer, RECIPE_SCORER)
 ROWS(file, struct mixture_file, RECIPE_FILE)
 ROWS(run, struct recipe_run, RECIPE_RUN)

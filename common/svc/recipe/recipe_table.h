@@ -50,6 +50,35 @@
     G(log,        "the lines that every daemon logs") \
     G(net,        "the network")
 
+/* Maps within a section, whose rows are below: S(key, RECIPE_KEY). */
+#define RECIPE_GROUPS(S) \
+    S(optimizer, RECIPE_OPTIMIZER) \
+    S(kl, RECIPE_KL) \
+    S(correction, RECIPE_CORRECTION) \
+    S(mask, RECIPE_MASK) \
+    S(select, RECIPE_SELECT) \
+    S(nll, RECIPE_NLL) \
+    S(ess_step, RECIPE_ESS_STEP) \
+    S(sapo, RECIPE_SAPO) \
+    S(vespo, RECIPE_VESPO) \
+    S(topr, RECIPE_TOPR) \
+    S(a_lol, RECIPE_A_LOL) \
+    S(dppo, RECIPE_DPPO) \
+    S(crpg, RECIPE_CRPG) \
+    S(asymre, RECIPE_ASYMRE) \
+    S(dpo, RECIPE_DPO) \
+    S(kto, RECIPE_KTO) \
+    S(listwise, RECIPE_LISTWISE) \
+    S(residual, RECIPE_RESIDUAL) \
+    S(ppo, RECIPE_PPO) \
+    S(reward, RECIPE_REWARD) \
+    S(critic, RECIPE_CRITIC) \
+    S(reference, RECIPE_REFERENCE) \
+    S(rows, RECIPE_ROWS) \
+    S(tdpo, RECIPE_TDPO) \
+    S(contrast, RECIPE_CONTRAST) \
+    S(ift, RECIPE_IFT)
+
 #define RECIPE_RUN(X, C, G) \
     X(name,  name,   "run", FIXED, TEXT(1, 64),           "name of the run in status, logs and group ids") \
     X(count, seed,   "1",   FIXED, FROM(0, 0x1p53),       "seed of every random draw; the same seed and settings give the same draws") \
@@ -174,12 +203,15 @@
     X(word,   advantage, "default",      FIXED, WORDS(WORD_LIST_AFTER("default", ADVANTAGES)), \
       "how much better a completion is than the others, from its reward; default: as the objective has it") \
     X(number, advantage_epsilon, "1e-4", LIVE,  FROM(0, 1),    "added to the standard deviation that advantages are divided by (group_z, batch_z)") \
+    X(number, advantage_beta, "0.5",     LIVE,  ABOVE(0, 1e6), "temperature of a group's value (advantage: soft_value)") \
+    X(word,   normalize_advantages, "default", FIXED, WORDS("default|true|false"), \
+      "whether advantages of completions, and of to_go, are brought to mean 0 and standard deviation 1 over the round's tokens; default: as the objective has it") \
     X(word,   gate, "default",           FIXED, WORDS(WORD_LIST_AFTER("default", GATES)), \
       "how the ratio to older weights limits a step; default: as the objective has it") \
-    X(number, epsilon, "0.2",            LIVE,  FROM(0, 1),    "ratios are clipped below 1 - epsilon (gate: clip)") \
-    X(number_or_default, epsilon_high, "default", LIVE, FROM(0, 100), "ratios are clipped above 1 + epsilon_high (gate: clip); default: as epsilon") \
-    X(number, delta, "0.0",              LIVE,  FROM(0, 1e6),  "highest ratio of a completion that is worse than the others (gate: clip; dual clip, Ye 2020), from 1 on; 0: no limit") \
-    X(number, cap, "2.0",                LIVE,  ABOVE(0, 1e6), "highest ratio (gate: cap)") \
+    X(number_or_default, epsilon, "default", LIVE, FROM(0, 1), "ratios are clipped below 1 - epsilon (gate: clip), their logarithms held above -epsilon (geo_clip); default: as the objective has it, mostly 0.2") \
+    X(number_or_default, epsilon_high, "default", LIVE, FROM(0, 100), "ratios are clipped above 1 + epsilon_high (gate: clip), their logarithms held below it (geo_clip); default: as epsilon, or as the objective has it") \
+    X(number_or_default, delta, "default", LIVE, FROM(0, 1e6), "highest ratio of a completion that is worse than the others (gate: clip; dual clip, Ye 2020), from 1 on; 0: no limit; default: as the objective has it, mostly 0") \
+    X(number_or_default, cap, "default", LIVE,  ABOVE(0, 1e6), "highest ratio (gate: cap); default: as the objective has it, mostly 2") \
     X(word,   importance_sampling_level, "default", FIXED, WORDS(WORD_LIST_AFTER("default", RATIOS)), \
       "unit of one ratio; default: as the objective has it") \
     C(ratio_to, recipe_ratio_to, "behaviour", FIXED, "behaviour|proximal", \
@@ -191,7 +223,20 @@
       "completions without an end token (cut off at max_tokens) train nothing; their rewards still count in advantages, and losses are divided as if they were there") \
     X(count,  max_token_lag, "0", LIVE,  FROM(0, 1e6), \
       "tokens drawn more than so many versions before the first of the round train nothing, divided likewise; 0: all train") \
+    X(number_or_default, behaviour_coef, "default", LIVE, FROM(0, 1e6), \
+      "weight of (logp - behaviour logp)^2 of each token, which holds the policy near those that drew it; default: as the objective has it, mostly 0") \
     G(optimizer,  "AdamW") \
+    G(mask,       "what is left out for its distance from those who drew it; losses are divided as if it were there") \
+    G(select,     "the completions of a group that are trained") \
+    G(nll,        "the likelihood of good completions as a further term of the loss (VAPO)") \
+    G(ess_step,   "learning rates that shrink with the effective sample size of completions (VCPO)") \
+    G(sapo,       "gate: soft") \
+    G(vespo,      "gate: bell") \
+    G(topr,       "gate: taper") \
+    G(a_lol,      "gate: band") \
+    G(dppo,       "gate: tv") \
+    G(crpg,       "gate: kl_cap") \
+    G(asymre,     "advantage: shifted") \
     G(correction, "weights for the gap between generator and the round's first weights; with ratio_to: proximal") \
     G(dpo,        "objectives on pairs: the best and the worst of a group as a pair; default: as the objective has it") \
     G(kto,        "objectives on labels: each completion is desirable or not") \
@@ -220,9 +265,56 @@
       "memory of masters and moments, 12 bytes a parameter that trains: the GPU's; or the host's, from where they pass through the GPU in each update (the same bits). No effect on the CPU")
 
 #define RECIPE_CORRECTION(X, C, G) \
-    X(word,   kind, "tis_token", FIXED, WORDS(WORD_LIST(CORRECTIONS)), "how the importance weight is limited") \
-    X(number, low,  "0.0", LIVE, FROM(0, 1e6), "smallest weight that counts (mis, geo)") \
-    X(number, high, "2.0", LIVE, FROM(0, 1e6), "largest weight")
+    X(word,   kind, "default", FIXED, WORDS(WORD_LIST_AFTER("default", CORRECTIONS)), "how the importance weight is limited; default: as the objective has it, mostly tis_token") \
+    X(number_or_default, low,  "default", LIVE, FROM(0, 1e6), "smallest weight that counts (mis, geo_mask); default: 0") \
+    X(number_or_default, high, "default", LIVE, FROM(0, 1e6), "largest weight; default: as the objective has it, mostly 2")
+
+#define RECIPE_MASK(X, C, G) \
+    X(word,   kind, "default", FIXED, WORDS(WORD_LIST_AFTER("default", MASKS)), "by which distance; default: as the objective has it, mostly none") \
+    X(number_or_default, low, "default", LIVE, FROM(0, 1e6), "smallest q that counts (geo, outlier); default: 0.99, 1e-4") \
+    X(number_or_default, high, "default", LIVE, FROM(0, 1e6), "largest q, or distance; default: 1.01 (geo), 0.01 (k3), 100 (outlier), 0.5 (opsm), 0.04 (m2)")
+
+#define RECIPE_SELECT(X, C, G) \
+    X(word,   kind, "default", FIXED, WORDS(WORD_LIST_AFTER("default", SELECTIONS)), "which; default: as the objective has it, mostly all") \
+    X(number, above, "0.0", LIVE, FROM(-1e6, 1e6), "reward above which a completion is trained (threshold)") \
+    X(number, power, "2.0", LIVE, FROM(0, 100), "exponent of a reward's size, to which a completion's chance is proportional (power)")
+
+#define RECIPE_NLL(X, C, G) \
+    X(number_or_default, coef, "default", LIVE, FROM(0, 1e6), "its weight; default: as the objective has it, mostly 0") \
+    X(number, above, "0.0", LIVE, FROM(-1e6, 1e6), "reward above which a completion is good") \
+    X(word,   reduction, "default", FIXED, WORDS(WORD_LIST_AFTER("default", REDUCTIONS)), "how it becomes one number, over the good completions alone; default: as the objective has it, mostly token_mean")
+
+#define RECIPE_ESS_STEP(X, C, G) \
+    X(word,   rule, "default", FIXED, WORDS(WORD_LIST_AFTER("default", STEP_RULES)), "how; default: as the objective has it, mostly none") \
+    X(number, base, "1.0", LIVE, ABOVE(0, 1), "effective sample size, a share of the completions, from which on a step is full")
+
+#define RECIPE_SAPO(X, C, G) \
+    X(number, temperature_pos, "1.0",  LIVE, ABOVE(0, 1e6), "tau of tokens with A > 0") \
+    X(number, temperature_neg, "1.05", LIVE, ABOVE(0, 1e6), "tau of the others")
+
+#define RECIPE_VESPO(X, C, G) \
+    X(number, k_pos,      "2.0", LIVE, FROM(0, 100), "exponent k of completions with A >= 0") \
+    X(number, lambda_pos, "3.0", LIVE, FROM(0, 100), "lambda of these") \
+    X(number, k_neg,      "3.0", LIVE, FROM(0, 100), "exponent k of the others") \
+    X(number, lambda_neg, "2.0", LIVE, FROM(0, 100), "lambda of these")
+
+#define RECIPE_TOPR(X, C, G) \
+    X(number, positive, "1.0", LIVE, FROM(0, 1e6), "weight of completions with A >= 0") \
+    X(number, low,      "0.0", LIVE, FROM(0, 1e6), "smallest weight of the others") \
+    X(number, high,     "1.0", LIVE, FROM(0, 1e6), "largest weight of the others")
+
+#define RECIPE_A_LOL(X, C, G) \
+    X(number, low,  "0.1", LIVE, FROM(0, 1e6), "smallest weight") \
+    X(number, high, "1.9", LIVE, FROM(0, 1e6), "largest weight")
+
+#define RECIPE_DPPO(X, C, G) \
+    X(number, delta, "0.2", LIVE, FROM(0, 1), "how far a token's probability may move")
+
+#define RECIPE_CRPG(X, C, G) \
+    X(number, kl_max, "10.0", LIVE, ABOVE(0, 1e6), "distance of a completion from the reference, in nats, from which on it weighs 0")
+
+#define RECIPE_ASYMRE(X, C, G) \
+    X(number, delta_v, "-0.1", LIVE, FROM(-1e6, 1e6), "added to the mean of the group that is the baseline; below 0 it is safe off policy")
 
 #define RECIPE_DPO(X, C, G) \
     X(number_or_default, beta, "default", LIVE, ABOVE(0, 1e3), "factor of the implicit reward, beta * (logp - reference logp); orpo: of its loss; ipo: tau") \
@@ -272,7 +364,9 @@
 
 #define RECIPE_PPO(X, C, G) \
     X(number, gamma,  "1.0",  LIVE, FROM(0, 1), "discount of rewards, a token") \
-    X(number, lambda, "0.95", LIVE, FROM(0, 1), "share of what later tokens tell beyond the next value (GAE, Schulman 2016); 1: the rewards that came, 0: the next value alone") \
+    X(number_or_default, lambda, "default", LIVE, FROM(0, 1), "share of what later tokens tell beyond the next value (GAE, Schulman 2016); 1: the rewards that came, 0: the next value alone; default: as the objective has it, mostly 0.95") \
+    X(number_or_default, lambda_alpha, "default", LIVE, FROM(0, 1e6), "alpha of a lambda of the advantages alone, 1 - 1/(alpha T) for a completion of T tokens (VAPO); 0: lambda; default: as the objective has it, mostly 0") \
+    X(count,  macro, "0", FIXED, FROM(0, 1048576), "tokens that are one action (MA-RLHF); 1: each is one; 0: as the objective has it, mostly 1") \
     X(number, rho_bar, "1.0", LIVE, ABOVE(0, 1e6), "largest importance weight of a token that older weights drew, in its loss and in its target (V-trace)") \
     X(number, c_bar,   "1.0", LIVE, ABOVE(0, 1e6), "the same of what later tokens tell of earlier ones (V-trace)") \
     C(truncated, recipe_truncated, "terminal", FIXED, "terminal|bootstrap", \

@@ -4,6 +4,7 @@
 #include "model/numerics.h"
 #include "rl/pairs.h"
 #include "rl/preference/label.h"
+#include "rl/selection.h"
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -163,9 +164,13 @@ static size_t choose(const struct round_batch *batch, size_t g, size_t *ret)
         ret[1] = begin + pair.rejected;
         return 2;
     }
-    for (size_t s = begin; s < end; s++)
-        if (is_taken(batch, s))
-            ret[count++] = s;
+    const struct rng rng = rng_keyed(batch->seed, RNG_SELECT, batch->round, g);
+    const size_t selected =
+        selection_of(&batch->config.settings->select, batch->columns->at[COLUMN_REWARD] + begin,
+                     end - begin, &rng, ret);
+    for (size_t i = 0; i < selected; i++)
+        if (is_taken(batch, begin + ret[i]))
+            ret[count++] = begin + ret[i];
     return count;
 }
 

@@ -57,9 +57,9 @@ struct round_batch {
 struct round_batch *round_batch_new(const struct round *round, struct group *const *groups,
                                     const struct round_config *config);
 
-/* Chooses by the objective's row: of each group its pair; all completions, a list only where there
- * is a pair; or those with a label. Reads COLUMN_REWARD and COLUMN_LABEL, and may be called again
- * when they have changed. A group may have none. */
+/* Chooses by the objective's row: of each group its pair; the completions that the settings
+ * select, a list only where there is a pair; or those with a label. Reads COLUMN_REWARD and
+ * COLUMN_LABEL, and may be called again when they have changed. A group may have none. */
 void round_batch_choose(struct round_batch *batch);
 
 /* INVALID: one of the sequences lacks one of the columns. The message names the column, `who` needs

@@ -1,21 +1,18 @@
 #include "learner/round/stages.h"
+#include "learner/round/advantages.h"
 #include "learner/round/masking.h"
 #include "learner/round/mismatching.h"
 #include "learner/round/referring.h"
 #include "learner/round/values.h"
 #include "learner/store/lag.h"
 #include "rl/advantages/gae.h"
+#include "rl/advantages/second_moment.h"
 #include "rl/preference/label.h"
 #include <math.h>
 
 void round_run_done(struct round_run *run)
 {
     round_batch_free(run->batch);
-}
-
-static bool has_ratio(const struct objective_config *settings)
-{
-    return settings->gate.gate != GATE_NONE;
 }
 
 static bool reward_pays(const struct round_run *run)
@@ -27,8 +24,13 @@ static bool reward_pays(const struct round_run *run)
 static uint64_t needs_of_stages(const struct round_run *run)
 {
     uint64_t needs = 0;
-    if (run->config.settings->advantage == ADVANTAGE_GAE)
+    const struct objective_config *settings = run->config.settings;
+    if (settings->advantage == ADVANTAGE_GAE)
         needs |= NEEDS_OF_GAE | COLUMN_BIT(COLUMN_TOKEN_REWARD);
+    if (settings->advantage == ADVANTAGE_TO_GO)
+        needs |= COLUMN_BIT(COLUMN_TOKEN_REWARD);
+    if (settings->advantage == ADVANTAGE_ESS || settings->mask.mask == MASK_M2)
+        needs |= NEEDS_OF_CORRECTION;
     if (reward_pays(run))
         needs |= NEEDS_OF_KL | COLUMN_BIT(run->config.kl.logp);
     return needs;
@@ -38,7 +40,7 @@ uint64_t round_run_needs(const struct round_run *run)
 {
     const struct round_config *config = &run->config;
     uint64_t needs = objective_needs(config->objective, config->settings);
-    if (config->proximal && has_ratio(config->settings)) {
+    if (config->proximal && objective_has_ratio(config->settings)) {
         needs |= COLUMN_BIT(COLUMN_PROXIMAL_LOGP);
         if (config->settings->correction.correction == CORRECTION_NONE)
             needs &= ~COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP); // of rows from files nobody has it
@@ -130,7 +132,7 @@ static err_t fill_value(struct round_run *run)
     return values_fill(run->critic, run->batch, run->config.settings->gae.bootstrap);
 }
 
-/* With a critic the rewards of tokens pay instead. */
+/* With advantages of tokens their rewards pay instead. */
 static err_t pay_in_reward(struct round_run *run)
 {
     const struct kl_cost *cost = &run->config.kl;
@@ -138,7 +140,7 @@ static err_t pay_in_reward(struct round_run *run)
     double kl;
     TRY(round_batch_check(run->batch, NEEDS_OF_KL, NULL, columns->sequences,
                           "a KL term in the reward"));
-    if (run->config.settings->advantage == ADVANTAGE_GAE)
+    if (objective_of_tokens(run->config.settings))
         return OK;
     for (size_t s = 0; s < columns->sequences; s++)
         if (reference_kl(columns, s, cost, &kl))
@@ -153,6 +155,16 @@ static err_t fill_token_reward(struct round_run *run)
     return OK;
 }
 
+static bool has_gae(const struct round_run *run)
+{
+    return run->config.settings->advantage == ADVANTAGE_GAE;
+}
+
+static bool has_to_go(const struct round_run *run)
+{
+    return run->config.settings->advantage == ADVANTAGE_TO_GO;
+}
+
 static err_t fill_gae(struct round_run *run)
 {
     const uint64_t needs = objective_needs(run->config.objective, run->config.settings) &
@@ -160,17 +172,6 @@ static err_t fill_gae(struct round_run *run)
     TRY(round_batch_check(run->batch, needs, NULL, run->batch->columns->sequences,
                           "an advantage by gae"));
     gae_fill(&run->config.settings->gae, run->batch->columns);
-    return OK;
-}
-
-static err_t fill_advantage(struct round_run *run)
-{
-    const struct objective_config *settings = run->config.settings;
-    struct columns *columns = run->batch->columns;
-    const struct advantage_in in = {
-        .groups = columns->units, .first = columns->unit, .reward = columns->at[COLUMN_REWARD]};
-    advantage_compute(settings->advantage, &in, settings->advantage_epsilon,
-                      columns_add(columns, COLUMN_ADVANTAGE));
     return OK;
 }
 
@@ -187,7 +188,8 @@ static err_t fill_label(struct round_run *run)
 static bool masks(const struct round_run *run)
 {
     const struct recipe_learner *learner = &run->recipe->learner;
-    return learner->mask_truncated_completions || learner->max_token_lag > 0;
+    return learner->mask_truncated_completions || learner->max_token_lag > 0 ||
+           run->config.settings->mask.mask == MASK_M2;
 }
 
 static err_t mask(struct round_run *run)
@@ -196,6 +198,8 @@ static err_t mask(struct round_run *run)
     const struct mask_rules rules = {.truncated = learner->mask_truncated_completions,
                                      .max_token_lag = (uint64_t)learner->max_token_lag};
     round_batch_mask(run->batch, run->round, run->groups, &rules, &run->report->stale_token_share);
+    if (run->config.settings->mask.mask == MASK_M2)
+        second_moment_mask(run->config.settings->mask.high, run->batch->columns);
     return OK;
 }
 
@@ -396,11 +400,14 @@ static const struct stage stages[] = {
     {"reference", COLUMN_BIT(COLUMN_REFERENCE_LOGP), refers, fill_reference},
     {"mismatched", COLUMN_BIT(COLUMN_MISMATCHED_REFERENCE), NULL, mismatching_fill},
     {"value", COLUMN_BIT(COLUMN_VALUE) | COLUMN_BIT(COLUMN_BOOTSTRAP_VALUE), NULL, fill_value},
+    {"good", COLUMN_BIT(COLUMN_IMITATED), NULL, advantages_mark_good},
     {"reward", COLUMN_BIT(COLUMN_REWARD), reward_pays, pay_in_reward},
-    {"advantage", COLUMN_BIT(COLUMN_ADVANTAGE), NULL, fill_advantage},
+    {"advantage", COLUMN_BIT(COLUMN_ADVANTAGE), NULL, advantages_fill},
     {"label", COLUMN_BIT(COLUMN_LABEL), NULL, fill_label},
     {"token_reward", COLUMN_BIT(COLUMN_TOKEN_REWARD), NULL, fill_token_reward},
-    {"gae", COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE) | COLUMN_BIT(COLUMN_RETURNS), NULL, fill_gae},
+    {"to_go", COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE), has_to_go, advantages_fill_to_go},
+    {"gae", COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE) | COLUMN_BIT(COLUMN_RETURNS), has_gae, fill_gae},
+    {"group_tokens", COLUMN_BIT(COLUMN_GROUP_TOKENS), NULL, advantages_fill_group_tokens},
     {"mask", COLUMN_BIT(COLUMN_MASKED), masks, mask},
     {"choose", 0, always, choose},
     {"updates", 0, always, make_updates},

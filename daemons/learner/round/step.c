@@ -2,6 +2,7 @@
 #include "learner/round/coupled.h"
 #include "learner/round/step_inner.h"
 #include "rl/kl.h"
+#include "rl/step_scale.h"
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -388,10 +389,11 @@ static err_t couple(struct step *step, struct update *update)
                           &update->tally);
 }
 
-static err_t optimize(struct trainee *trainee, const struct schedule *schedule,
+/* scale: of the learning rate. */
+static err_t optimize(struct trainee *trainee, const struct schedule *schedule, double scale,
                       struct optimizer_result *ret, double *ret_lr)
 {
-    const double lr = schedule_lr(schedule, optimizer_steps(trainee->optimizer) + 1);
+    const double lr = scale * schedule_lr(schedule, optimizer_steps(trainee->optimizer) + 1);
     TRY(optimizer_step(trainee->optimizer, trainee->gradient, lr, ret));
     *ret_lr = lr;
     return OK;
@@ -402,12 +404,15 @@ static err_t optimize_all(const struct step *step, struct step_result *ret)
     struct optimizer_result made;
     ret->grad_norm = ret->lr = ret->critic_grad_norm = ret->critic_lr = NAN;
     if (!step->warmup) {
-        TRY(optimize(step->trainee, &step->config.schedule, &made, &ret->lr));
+        TRY(optimize(step->trainee, &step->config.schedule,
+                     step_scale_of(&step->config.settings.step, ret->figures.ess_sequences), &made,
+                     &ret->lr));
         ret->grad_norm = made.grad_norm;
         ret->changed = made.changed;
     }
     if (is_shared(step)) {
-        TRY(optimize(step->config.critic, &step->config.critic_schedule, &made, &ret->critic_lr));
+        TRY(optimize(step->config.critic, &step->config.critic_schedule, 1, &made,
+                     &ret->critic_lr));
         ret->critic_grad_norm = made.grad_norm;
     }
     return OK;

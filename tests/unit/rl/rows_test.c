@@ -78,6 +78,8 @@ static void for_each_row(void (*test)(const struct variant *variant))
     for (size_t i = 0; (objective = objective_at(i)); i++)
         for (int kl = -1; kl <= KL_K3; kl++) {
             struct variant v = {objective, objective->row.defaults, COLUMN_BIT(COLUMN_LOGP)};
+            if (v.config.reduce == REDUCE_CONST_NORM)
+                v.config.reduce_length = 7;
             if (kl >= 0) {
                 v.config.kl_coef = 0.3;
                 v.config.kl = (enum kl)kl; // K3_PLUS has the slope of another one
@@ -107,9 +109,21 @@ static struct coupling *held(const struct variant *v, struct fixture *f)
     return coupling_new(&v->config, f->columns, NULL);
 }
 
+/* Its loss has constants that finite differences move: a token's own probability, a distance, or a
+ * reference that is moved for the ratio's sake and that the KL term does not take for a constant.
+ * gates_test.c and tests/golden/objectives.py have those. */
+static bool has_constants(const struct objective_config *config)
+{
+    const bool kl = config->kl_coef > 0;
+    return config->gate.gate == GATE_PROBABILITY || (kl && config->kl == KL_SCORE) ||
+           (kl && config->gate.base == BASE_REFERENCE);
+}
+
 static void check_slopes(const struct variant *v)
 {
     const uint64_t weights = COLUMN_BIT(COLUMN_WEIGHT);
+    if (has_constants(&v->config))
+        return;
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         SCOPED_VALUE(fixture)
         f = random_update(v->objective, v->needs | (seed % 2 ? weights : 0), seed);
@@ -226,7 +240,7 @@ static void check_learning(const struct variant *v)
     for (size_t t = 0; t < tokens_of(&f); t++)
         for (int k = -1; k < ROW_TERMS; k++)
             most = fmax(most, fabs(k < 0 ? slope[t] : row_slopes[k][t]));
-    assert_true(most > 1e-3);
+    assert_true(most > 1e-4);
 }
 
 static void there_is_something_to_learn(void **)

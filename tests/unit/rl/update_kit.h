@@ -86,16 +86,23 @@ static inline double loss_at(const char *row, const struct fixture *f,
     return rl_tally_figures(&tally).loss;
 }
 
-/* Moves the token's logp. A cap takes the ratio for a constant, so there the weights that it is
- * taken to move along. So they do for a pair, whose loss as it is reported has no ratio. */
+/* Gates whose ratio is a constant. */
+static inline bool ratio_is_constant(const struct objective_config *config)
+{
+    return config->gate.gate == GATE_CAP || gate_weighs(config->gate.gate);
+}
+
+/* Moves the token's logp. Where the ratio is a constant, the weights that it is taken to move
+ * along. So they do for a pair, whose loss as it is reported has no ratio. */
 static inline void shift(struct fixture *f, const struct objective_config *config, size_t t,
                          double by)
 {
-    double *const older[] = {f->columns->at[COLUMN_PROXIMAL_LOGP],
-                             f->columns->at[COLUMN_BEHAVIOUR_LOGP]};
-    const bool along = config->gate.gate == GATE_CAP || config->pair.loss != PAIR_NONE;
+    double *const older[] = {
+        f->columns->at[COLUMN_PROXIMAL_LOGP], f->columns->at[COLUMN_BEHAVIOUR_LOGP],
+        config->gate.base == BASE_REFERENCE ? f->columns->at[COLUMN_REFERENCE_LOGP] : NULL};
+    const bool along = ratio_is_constant(config) || config->pair.loss != PAIR_NONE;
     f->columns->at[COLUMN_LOGP][t] += by;
-    for (size_t i = 0; along && i < 2; i++)
+    for (size_t i = 0; along && i < 3; i++)
         if (older[i])
             older[i][t] += by;
 }

@@ -46,6 +46,8 @@ static void words_are_found_by_their_names(void **state)
     }                                                                                              \
     assert_false(type##_find("k4", &(enum type){0}))
     FOUND(gate);
+    FOUND(ratio_base);
+    FOUND(mask);
     FOUND(ratio);
     FOUND(advantage);
     FOUND(correction);
@@ -61,11 +63,12 @@ static void words_are_found_by_their_names(void **state)
     FOUND(residual);
     FOUND(residual_base);
     FOUND(objective_unit);
+    FOUND(objective_data);
 #undef FOUND
     assert_true(words > 30);
     assert_string_equal(advantage_name(ADVANTAGE_ONE), "none");
-    assert_string_equal(WORD_LIST(GATES), "none|clip|cap");
-    assert_string_equal(WORD_LIST_AFTER("default", KLS), "default|k1|abs|k2|k3|k3+");
+    assert_string_equal(WORD_LIST(RATIOS), "token|sequence|geometric");
+    assert_string_equal(WORD_LIST_AFTER("default", RATIOS), "default|token|sequence|geometric");
 }
 
 static void a_clipped_token_gets_no_slope(void **state)

@@ -170,7 +170,8 @@ static void keys_that_the_objective_cannot_use(void **state)
     (void)state;
     static const struct bad cases[] = {
         {"learner:\n  objective: sft\n  gate: clip\n",
-         "ring.yaml:3: learner.gate: clip goes with learner.objective: rloo, grpo, "},
+         "ring.yaml:3: learner.gate: clip goes with objectives that have advantages or pairs (rlhfctl objectives list); with "
+         "sft allowed: default"},
         {"learner: {objective: ppo, critic: {model: shared, path: rm}}",
          "learner.critic.path: 'rm' goes with learner.critic.model: separate; with shared leave it out"},
         {"run: {rounds: 8}\nlearner: {objective: ppo, critic: {warmup_rounds: 8}}",
@@ -193,12 +194,13 @@ static void keys_that_the_objective_cannot_use(void **state)
         {"learner: {kl: {coef: 0.1, place: reward, logp: proximal}}\nrewarder: {reference: frozen}",
          "learner.kl.logp: proximal needs proximal_logp"},
         {"learner: {objective: online_dpo, advantage: loo}\nrewarder: {reference: frozen}",
-         "learner.advantage: loo goes with learner.objective: rloo, grpo, ppo; with online_dpo allowed: default"},
+         "learner.advantage: loo goes with objectives that have advantages (rlhfctl objectives list); with online_dpo "
+         "allowed: default"},
         {"learner: {objective: online_dpo, gate: clip, importance_sampling_level: sequence}\nrewarder: {reference: "
          "frozen}",
-         "learner.importance_sampling_level: sequence goes with learner.objective: rloo, grpo, ppo"},
+         "learner.importance_sampling_level: sequence goes with objectives that have advantages"},
         {"learner: {objective: online_dpo, gate: clip, delta: 2}\nrewarder: {reference: frozen}",
-         "learner.delta: 2 goes with learner.objective: rloo, grpo, ppo; with online_dpo allowed: 0"},
+         "learner.delta: 2 goes with objectives that have advantages (rlhfctl objectives list); with online_dpo allowed: 0"},
         {"learner: {objective: sft, importance_sampling_level: token}",
          "learner.importance_sampling_level: token goes with"},
         {"learner: {objective: sft, delta: 3}", "learner.delta: 3 goes with"},
@@ -218,9 +220,21 @@ static void keys_that_the_objective_cannot_use(void **state)
         {"learner: {objective: online_dpo}",
          "learner.objective: online_dpo needs reference_logp, the log-probability of the token under "
          "the frozen reference model; set rewarder.reference: frozen"},
+        {"learner: {objective: nash_md}\nrewarder: {reference: frozen}",
+         "learner.objective: nash_md trains completions and their opponents, which a mixture of the policy with the "
+         "reference draws: no generator does; allowed: any other"},
+        {"learner: {objective: aipo, ratio_to: proximal}",
+         "learner.ratio_to: proximal has no effect: aipo takes ratios to those that drew the token; allowed: behaviour"},
+        {"learner: {objective: m2po}", "learner.objective: m2po needs proximal_logp"},
+        {"learner: {mask: {kind: m2}}", "learner.mask.kind: m2 needs proximal_logp"},
+        {"learner: {advantage: ess}", "learner.advantage: ess needs proximal_logp"},
+        {"learner: {objective: sft, mask: {kind: geo}}", "learner.mask.kind: geo goes with"},
+        {"learner: {objective: sft, nll: {coef: 1}}", "learner.nll.coef: 1 goes with"},
+        {"learner: {objective: sft, select: {kind: best}}",
+         "learner.select.kind: best goes with objectives that train completions by their rewards"},
         {"learner: {gate: clips}", "'clips' is not known, did you mean 'clip'?"},
         {"learner: {advantage: none}",
-         "allowed: default, gae, raw, loo, group_mean, group_z, batch_z"},
+         "allowed: default, gae, raw, to_go, loo, group_mean, group_z, batch_z, opo"},
         {"generator: {num_generations: 1}",
          "generator.num_generations: 1 is too few; learner.objective rloo compares"},
         {"generator: {num_generations: 1}\nlearner: {objective: grpo, advantage: batch_z}",
@@ -228,9 +242,9 @@ static void keys_that_the_objective_cannot_use(void **state)
         {"learner:\n  kl: {coef: 0.1,\n       estimator: k1}\nrewarder: {reference: frozen}",
          "ring.yaml:3: learner.kl.estimator: k1 in the loss has the same slope for each token, whatever "
          "the reference says: on average it pulls nowhere; with learner.kl.place: loss allowed: abs, k2, "
-         "k3, k3+ (k1 goes with place: reward)"},
+         "k3, k3+, k1+, score, k3_unbiased (k1 goes with place: reward)"},
         {"learner: {kl: {coef: 0.1, place: reward, estimator: k3+}}\nrewarder: {reference: frozen}",
-         "learner.kl.estimator: k3+ differs from k3 by its slope alone, and a reward has none; with "
+         "learner.kl.estimator: k3+ differs by its slope alone, and a reward has none; with "
          "learner.kl.place: reward allowed: k1, abs, k2, k3"},
     };
     assert_all_refused(cases, sizeof cases / sizeof *cases);

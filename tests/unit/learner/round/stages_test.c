@@ -207,7 +207,9 @@ static void advantages_are_those_of_the_groups(void **)
         for (size_t i = 0; i < K; i++)
             reward[i] = reward_of(&s, g * K + i);
         const struct advantage_in in = {.groups = 1, .first = first, .reward = reward};
-        advantage_compute(ADVANTAGE_GROUP_Z, &in, ADVANTAGE_EPSILON, wanted);
+        advantage_compute(&(struct objective_config){.advantage = ADVANTAGE_GROUP_Z,
+                                                     .advantage_epsilon = ADVANTAGE_EPSILON},
+                          &in, wanted);
         assert_memory_equal(s.run.batch->columns->at[COLUMN_ADVANTAGE] + g * K, wanted,
                             sizeof wanted);
     }

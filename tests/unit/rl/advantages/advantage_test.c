@@ -7,6 +7,13 @@
 
 enum { REWARDS_MAX = 64, GROUPS_MAX = 16 };
 
+static void compute(enum advantage advantage, const struct advantage_in *in, double epsilon,
+                    double *ret)
+{
+    const struct objective_config config = {.advantage = advantage, .advantage_epsilon = epsilon};
+    advantage_compute(&config, in, ret);
+}
+
 static void advantages_agree_with_the_reference(void **state)
 {
     (void)state;
@@ -24,11 +31,12 @@ static void advantages_agree_with_the_reference(void **state)
                 reward[n++] = json_number_value(value);
             first[g + 1] = n;
         }
-        struct advantage_in in = {json_array_size(json_object_get(vector, "groups")), first,
-                                  reward};
+        struct advantage_in in = {.groups = json_array_size(json_object_get(vector, "groups")),
+                                  .first = first,
+                                  .reward = reward};
         const double epsilon = json_number_value(json_object_get(vector, "epsilon"));
         for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-            advantage_compute(kinds[k], &in, epsilon, got);
+            compute(kinds[k], &in, epsilon, got);
             const json_t *want = json_object_get(vector, advantage_name(kinds[k]));
             assert_int_equal(json_array_size(want), n);
             json_array_foreach (want, i, value)
@@ -48,7 +56,7 @@ static void equal_rewards_teach_exactly_nothing(void **state)
     const struct advantage_in in = {3, first, reward};
     for (int kind = ADVANTAGE_LOO; kind <= ADVANTAGE_BATCH_Z; kind++) {
         memset(got, 1, sizeof got);
-        advantage_compute((enum advantage)kind, &in, 0, got); // epsilon 0: no 0/0 either
+        compute((enum advantage)kind, &in, 0, got); // epsilon 0: no 0/0 either
         for (int i = 0; i < 11; i++)
             assert_true(got[i] == 0 && !signbit(got[i]));
     }
@@ -67,12 +75,12 @@ static void groups_do_not_see_each_other(void **state)
             reward[i] = (double)rng_below(&rng, 100 + i, 3);
         const struct advantage_in whole = {GROUPS_MAX, first, reward};
         for (int kind = ADVANTAGE_LOO; kind <= ADVANTAGE_GROUP_Z; kind++) {
-            advantage_compute((enum advantage)kind, &whole, ADVANTAGE_EPSILON, all);
+            compute((enum advantage)kind, &whole, ADVANTAGE_EPSILON, all);
             for (size_t g = 0; g < GROUPS_MAX; g++) {
                 const struct advantage_in group = {1, (size_t[]){0, first[g + 1] - first[g]},
                                                    reward + first[g]};
                 double sum = 0;
-                advantage_compute((enum advantage)kind, &group, ADVANTAGE_EPSILON, one);
+                compute((enum advantage)kind, &group, ADVANTAGE_EPSILON, one);
                 assert_memory_equal(one, all + first[g], sizeof *one * (first[g + 1] - first[g]));
                 for (size_t i = first[g]; i < first[g + 1]; i++)
                     sum += all[i];
@@ -88,11 +96,11 @@ static void raw_is_the_reward_and_one_is_one(void **state)
     static const double reward[] = {2, 2, -1};
     double got[3];
     const struct advantage_in in = {1, (size_t[]){0, 3}, reward};
-    advantage_compute(ADVANTAGE_RAW, &in, 0, got);
+    compute(ADVANTAGE_RAW, &in, 0, got);
     assert_memory_equal(got, reward, sizeof got);
-    advantage_compute(ADVANTAGE_ONE, &in, 0, got);
+    compute(ADVANTAGE_ONE, &in, 0, got);
     assert_true(got[0] == 1 && got[1] == 1 && got[2] == 1);
-    advantage_compute(ADVANTAGE_LOO, &(struct advantage_in){0}, 0, got);
+    compute(ADVANTAGE_LOO, &(struct advantage_in){0}, 0, got);
     assert_true(got[0] == 1); // no groups, nothing written
 }
 

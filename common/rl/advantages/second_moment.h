@@ -1,0 +1,12 @@
+/* M2PO's mask (Zheng 2025): tokens whose probability has moved far train nothing. So many are
+ * masked that the second moment of the others is small. Any thread.
+ *
+ *     second_moment_mask(0.04, round);            -- fills COLUMN_MASKED
+ *
+ * x = proximal logp - behaviour logp. Of the tokens with a weight the one with the largest x^2 is
+ * masked, and the next, until the mean of x^2 over the others is at most `most`. Of equal ones the
+ * earlier goes first. Tokens that are masked already do not count. */
+#pragma once
+#include "rl/columns.h"
+
+void second_moment_mask(double most, struct columns *round);
