@@ -69,6 +69,8 @@ err_t command_certs_show(int argc, char **argv);
 err_t command_completion(int argc, char **argv);
 err_t command_complete_words(int argc, char **argv);
 err_t command_explain_version(int argc, char **argv);
+err_t command_objectives_list(int argc, char **argv);
+err_t command_objectives_show(int argc, char **argv);
 err_t command_recipe(int argc, char **argv);
 err_t command_plan(int argc, char **argv);
 err_t command_chat_render(int argc, char **argv);
