@@ -399,7 +399,7 @@
 
 #define RECIPE_REFERENCE(X, C, G) \
     C(kind, recipe_reference_kind, "none", FIXED, "none|frozen|ema|reset", \
-      "none: the rewarder's stage is the reference, or an adapter's base; frozen: it stands still; ema: it moves towards the weights (TR-DPO, Gorbatovski 2024); reset: it becomes them (TR-DPO's hard update; ProRL)") \
+      "none here, but the rewarder's stage or an adapter's base; it stands still; it moves towards the weights (TR-DPO, Gorbatovski 2024); it becomes them (its hard update; ProRL)") \
     X(path,   path, "", FIXED, ANY, "Hugging Face directory that it starts from, with the policy's tokens; empty: model.path") \
     X(number, mixup_alpha, "0.6", FIXED, ABOVE(0, 1.000001), "kind: ema: share of the way to the weights that it goes (TRL's ref_model_mixup_alpha)") \
     X(count,  sync_steps,  "512", FIXED, FROM(1, 1e9), "kind: ema, reset: updates between two moves (TRL's ref_model_sync_steps); it moves behind the last update of a round")

@@ -27,7 +27,7 @@ __device__ static term_norm term_norm_of(const float *row, int V, float scale,
     return {max, __frcp_rn(sum), (float)exact_log((double)sum), (double)sum};
 }
 
-/* One token, as cpu/row_terms_isa.c has it. */
+/* One token, as cpu/token_logp_isa.c has it. */
 struct term_place {
     float p, logp, q, d, mixed;
 };

@@ -1,5 +1,5 @@
-/* The backend's ops on whole rows of the vocabulary against their specification in double, which the
- * objectives' check reads too: every term, every slope, each instruction set's bits are the
+/* The backend's ops on whole rows of the vocabulary against their specification in double, which
+ * the objectives' check reads too: every term, every slope. Each instruction set's bits are the
  * portable ones (tests/parity). */
 #include "rl/row_value.h"
 #include "tensor/row_terms.h"

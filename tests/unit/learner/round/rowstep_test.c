@@ -1,5 +1,5 @@
-/* Objectives on whole rows of the vocabulary, through the step that trains them: each trains, however
- * the update is cut; distances fall, a bonus for entropy raises it. */
+/* Objectives on whole rows of the vocabulary, through the step that trains them: each trains,
+ * however the update is cut; distances fall, a bonus for entropy raises it. */
 #include "base/mem.h"
 #include "unit/learner/round_kit.h"
 #include <math.h>

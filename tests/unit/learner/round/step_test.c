@@ -208,21 +208,21 @@ static void a_fresh_token_that_differs_is_counted(void **)
     close_bench(&b);
 }
 
-/* Slopes that nothing takes further, units that no memory was planned for, columns that are not
+/* Rows beside a reference that is not there, units that no memory was planned for, columns that are not
  * there. */
 static void what_cannot_be_trained_is_refused(void **)
 {
     struct bench b;
     struct step *step;
     struct step_result result;
-    struct objective grouped = *objective_find("grpo"), entropy = grouped;
+    struct objective grouped = *objective_find("grpo"), rows = grouped;
     const struct objective *pairs = objective_find("online_dpo");
     grouped.row.unit = OBJECTIVE_GROUP;
-    entropy.row.outputs |= OUTPUT_TERM(ENTROPY);
-    struct step_config config = config_for(pairs, 300), other = config_for(&entropy, 300),
+    rows.row.outputs |= OUTPUT_TERM(FORWARD_KL);
+    struct step_config config = config_for(pairs, 300), other = config_for(&rows, 300),
                        whole = config_for(&grouped, 300);
     open_bench(&config, &b);
-    assert_err(ERR_UNIMPLEMENTED, "have no backward yet",
+    assert_err(ERR_INVALID, "set learner.reference.kind",
                step_new(trainees_first(&b.trainees), &other, &step));
     SCOPED(columns) others = make_sequences(&grouped);
     const struct step_batch of_groups = batch_of(others);
