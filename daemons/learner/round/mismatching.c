@@ -11,12 +11,12 @@ err_t mismatching_check(const struct recipe *recipe, bool has_referee)
     struct objective_config settings;
     TRY(settings_objective(recipe, &objective, &settings));
     if (!(objective_needs(objective, &settings) & COLUMN_BIT(COLUMN_MISMATCHED_REFERENCE)) ||
-        has_referee || recipe_refers_to_base(recipe))
+        has_referee || recipe_refers_itself(recipe))
         return OK;
     return recipe_wrong(
         recipe, "learner.kto.anchor",
-        "mismatched needs a reference in the learner: an adapter's base (lora.r, and "
-        "no rewarder.reference), or rlhfctl train");
+        "mismatched needs a reference in the learner: learner.reference.kind, an adapter's base "
+        "(lora.r, and no rewarder.reference), or rlhfctl train");
 }
 
 static bool same_prompt(const struct sequence *a, const struct sequence *b)
@@ -39,8 +39,11 @@ static struct sequence mismatch(const struct sequence *sequence, size_t sequence
     return made;
 }
 
-static err_t by_base(const struct round_run *run, const struct step_batch *batch, double *ret)
+/* By the reference that the learner keeps, or the base of its adapter. */
+static err_t by_itself(const struct round_run *run, const struct step_batch *batch, double *ret)
 {
+    if (step_has_reference(run->step))
+        return step_reference_logp(run->step, batch, ret);
     run->model->adapter_off = true;
     err_t failed = step_logp(run->step, batch, ret);
     run->model->adapter_off = false;
@@ -73,7 +76,7 @@ err_t mismatching_fill(struct round_run *run)
     const struct step_batch all = {.sequences = sequences,
                                    .sequence = batch->mismatched,
                                    .inverse_temperature = 1.0f / batch->config.temperature};
-    TRY(run->referee ? by_referee(run, &all, targets, logp) : by_base(run, &all, logp));
+    TRY(run->referee ? by_referee(run, &all, targets, logp) : by_itself(run, &all, logp));
     double *sum = columns_add(batch->columns, COLUMN_MISMATCHED_REFERENCE);
     const double *at = logp;
     for (size_t i = 0; i < sequences; i++)

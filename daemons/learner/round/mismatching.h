@@ -23,8 +23,8 @@ struct referee {
     void *arg;
 };
 
-/* INVALID: the objective needs them, and the learner has no reference: neither an adapter's base
- * nor, if has_referee, one of its own. */
+/* INVALID: the objective needs them, and the learner has no reference: neither the one that it
+ * keeps or an adapter's base nor, if has_referee, one of its own. */
 err_t mismatching_check(const struct recipe *recipe, bool has_referee);
 
 /* The round's mismatched sequences, and their sums under the reference. */
