@@ -199,6 +199,7 @@
     X(count,  lease_ms, "600000",        LIVE,  FROM(1000, 86400000), "milliseconds after which a leased group that has not come back is leased again") \
     X(count,  lease_grace_ms, "5000",    LIVE,  FROM(0, 86400000), "milliseconds after which the leases of a generator that has gone are given to the others; not while all have gone, nor in the learner's first 30 s") \
     X(count,  unusable_slots, "64",      LIVE,  FROM(0, 1e9), "slots in a row without a usable group (rows that cannot be used, groups that cannot be scored or trained) which pause generation; 0: never") \
+    X(count,  samples, "0",              LIVE,  FROM(0, 1048576), "groups of each round whose completions are written to RUN/samples.jsonl: prompt, text, reward, scores; 0: none") \
     C(last_batch, recipe_last_batch, "short", FIXED, "short|drop", "at the end of the data: a smaller round, or none") \
     X(word,   advantage, "default",      FIXED, WORDS(WORD_LIST_AFTER("default", ADVANTAGES)), \
       "how much better a completion is than the others, from its reward; default: as the objective has it") \

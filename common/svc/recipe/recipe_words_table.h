@@ -353,7 +353,7 @@
     W("use_tensorboard",             "", "every round has a line in RUN/metrics.jsonl, and /metrics has it") \
     W("wandb_project",               "", "every round has a line in RUN/metrics.jsonl, and /metrics has it") \
     W("logger",                      "", "every round has a line in RUN/metrics.jsonl, and /metrics has it") \
-    W("log_completions",             "", "rlhfctl groups show has them") \
+    W("log_completions",             "learner.samples", "a number of groups; RUN/samples.jsonl has them") \
     W("push_to_hub",                 "", "checkpoints are Hugging Face directories: RUN/checkpoints")
 
 #define RECIPE_WORDS_DATA(W) \

@@ -8,6 +8,7 @@
  * Owner: the compute thread. */
 #pragma once
 #include "learner/round/report.h"
+#include "learner/round/samples.h"
 #include "learner/round/updates.h"
 #include "learner/steer/steering.h"
 #include "learner/train/restart.h"
@@ -19,6 +20,7 @@ struct train {
     struct restart start; // with the trainees
     struct updates *updates;
     struct report *report;
+    struct samples *samples;
     struct draw *draw;
     struct publish *publish;
     struct steering *steering; // NULL: no live settings

@@ -133,6 +133,9 @@ err_t train_end_round(struct train *train, const struct drawn *drawn, struct rou
     report->time_s = report_time_offset(train->report) + clock_s() - train->begun_s;
     train->checkpoint_ms = 0;
     TRY(report_round(train->report, report));
+    if (!drawn->again) // else it has them from before the restart
+        samples_round(train->samples, drawn->round, drawn->group, (uint64_t)recipe->learner.samples,
+                      train->at.version);
     return train->at.round % (uint64_t)recipe->checkpoint.every == 0 ? train_write_checkpoint(train)
                                                                      : OK;
 }

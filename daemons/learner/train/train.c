@@ -192,6 +192,7 @@ err_t train_start(struct train *train, const struct train_options *options, stru
     TRY(plan_memory(train));
     SCOPED_MEM char *path = file_join(recipe->directory, "metrics.jsonl");
     TRY(report_open(path, &branch, train->at.round, &train->report));
+    train->samples = samples_new(recipe);
     train->fingerprint = load_fingerprint(&train->start.trainees);
     struct draw_options draw = {.storage = options->storage,
                                 .leasing = options->leasing,
@@ -264,6 +265,7 @@ void train_free(struct train *train)
     draw_free(train->draw);
     steering_free(train->steering);
     report_free(train->report);
+    samples_free(train->samples);
     updates_free(train->updates);
     restart_done(&train->start);
     recipe_free(train->recorded);
