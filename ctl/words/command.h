@@ -55,6 +55,8 @@ err_t command_groups_list(int argc, char **argv);
 err_t command_groups_show(int argc, char **argv);
 err_t command_groups_evict(int argc, char **argv);
 err_t command_groups_retry(int argc, char **argv);
+err_t command_export_csv(int argc, char **argv);
+err_t command_export_tensorboard(int argc, char **argv);
 err_t command_trace(int argc, char **argv);
 err_t command_checkpoint(int argc, char **argv);
 err_t command_backup(int argc, char **argv);

@@ -36,6 +36,8 @@ static const struct command commands[] = {
     {"groups evict", "remove stored groups", command_groups_evict},
     {"groups retry", "score quarantined groups once more", command_groups_retry},
     {"groups", NULL, command_groups_list},
+    {"export csv", "write a run's figures as a table", command_export_csv},
+    {"export tensorboard", "write a run's figures for TensorBoard", command_export_tensorboard},
     {"trace", "show one group's way through the ring, with times", command_trace},
     {"explain version", "show the origin of a version of the weights", command_explain_version},
     {"plan", "estimate bytes, seconds, generators and lag of a ring", command_plan},

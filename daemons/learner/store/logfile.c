@@ -1,4 +1,5 @@
 #include "learner/store/logfile.h"
+#include "base/crc32c.h"
 #include "base/env.h"
 #include "base/mem.h"
 #include "base/scoped.h"
@@ -14,9 +15,8 @@
 enum { BLOCK = 32 << 10, HEADER = 7, BATCH_HEADER = 12 };
 enum { FULL = 1, FIRST = 2, MIDDLE = 3, LAST = 4 };
 
-enum { SLICES = 8 };
 struct scan {
-    uint32_t table[SLICES][256]; // of the checksum
+    struct crc32c crc;
     const uint8_t *block;
     size_t len;     // of the block; the last one is shorter
     uint64_t begin; // of the block in the file
@@ -39,55 +39,15 @@ static uint64_t le64(const uint8_t *p)
 
 /* ---- checksums */
 
-static void fill_table(uint32_t table[SLICES][256])
-{
-    for (uint32_t i = 0; i < 256; i++) {
-        uint32_t crc = i;
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78U : 0); // Castagnoli's polynomial, reflected
-        table[0][i] = crc;
-    }
-    for (int slice = 1; slice < SLICES; slice++)
-        for (int i = 0; i < 256; i++)
-            table[slice][i] = table[slice - 1][i] >> 8 ^ table[0][table[slice - 1][i] & 0xff];
-}
-
-static uint32_t crc32c(const uint32_t table[SLICES][256], uint32_t crc, const uint8_t *data,
-                       size_t len)
-{
-    for (; len >= SLICES; data += SLICES, len -= SLICES) {
-        const uint32_t low = crc ^ le32(data), high = le32(data + 4);
-        crc = table[7][low & 0xff] ^ table[6][low >> 8 & 0xff] ^ table[5][low >> 16 & 0xff] ^
-              table[4][low >> 24] ^ table[3][high & 0xff] ^ table[2][high >> 8 & 0xff] ^
-              table[1][high >> 16 & 0xff] ^ table[0][high >> 24];
-    }
-    for (; len; data++, len--)
-        crc = crc >> 8 ^ table[0][(crc ^ *data) & 0xff];
-    return crc;
-}
-
 static uint32_t checksum(const struct scan *scan, const uint8_t *record, uint8_t type, size_t len)
 {
-    return ~crc32c(scan->table, crc32c(scan->table, UINT32_MAX, &type, 1), record + HEADER, len);
-}
-
-/* RocksDB rotates the checksum and adds a constant, as logs hold checksums of checksums. */
-static const uint32_t MASK = 0xa282ead8U;
-
-static uint32_t masked(uint32_t crc)
-{
-    return (crc >> 15 | crc << 17) + MASK;
-}
-
-static uint32_t unmasked(uint32_t stored)
-{
-    stored -= MASK;
-    return stored << 15 | stored >> 17;
+    return ~crc32c_add(&scan->crc, crc32c_add(&scan->crc, UINT32_MAX, &type, 1), record + HEADER,
+                       len);
 }
 
 static bool matches(const struct scan *scan, const uint8_t *record, uint8_t type, size_t len)
 {
-    return le32(record) == masked(checksum(scan, record, type, len));
+    return le32(record) == crc32c_masked(checksum(scan, record, type, len));
 }
 
 /* ---- one record */
@@ -240,7 +200,7 @@ err_t logfile_scan(const char *path, bool batches, struct logfile *ret)
     SCOPED_MEM uint8_t *block = mem_array(BLOCK, 1);
     struct logfile log = {0};
     struct scan scan = {.block = block, .batches = batches, .log = &log};
-    fill_table(scan.table);
+    crc32c_init(&scan.crc);
     /* A writer may append meanwhile: what it adds is not looked at. */
     for (uint64_t left = (uint64_t)status.st_size; left; left -= scan.len) {
         TRY(read_block(fd, path, block, left < BLOCK ? (size_t)left : BLOCK, &scan.len));
@@ -270,12 +230,12 @@ static bool find_in_payload(const struct scan *scan, uint32_t difference, size_t
 {
     uint32_t added[8];
     for (unsigned bit = 0; bit < 8; bit++)
-        added[bit] = scan->table[0][1U << bit];
+        added[bit] = scan->crc.table[0][1U << bit];
     for (size_t behind = 0; behind < len; behind++)
         for (unsigned bit = 0; bit < 8; bit++) {
             if (added[bit] == difference)
                 return found(ret, HEADER + len - 1 - behind, bit);
-            added[bit] = added[bit] >> 8 ^ scan->table[0][added[bit] & 0xff];
+            added[bit] = added[bit] >> 8 ^ scan->crc.table[0][added[bit] & 0xff];
         }
     return false;
 }
@@ -296,9 +256,9 @@ static bool find_flip(const struct scan *scan, const uint8_t *record, size_t lef
             return found(ret, 6, bit);
     const uint32_t is = checksum(scan, record, type, len);
     for (unsigned bit = 0; bit < 32; bit++)
-        if ((masked(is) ^ le32(record)) == 1U << bit)
+        if ((crc32c_masked(is) ^ le32(record)) == 1U << bit)
             return found(ret, bit / 8, bit % 8);
-    return find_in_payload(scan, is ^ unmasked(le32(record)), len, ret);
+    return find_in_payload(scan, is ^ crc32c_unmasked(le32(record)), len, ret);
 }
 
 err_t logfile_find_flip(const char *path, uint64_t at, struct logfile_flip *ret)
@@ -309,7 +269,7 @@ err_t logfile_find_flip(const char *path, uint64_t at, struct logfile_flip *ret)
     struct scan scan = {.block = block, .begin = at - in_block};
     if (fd < 0 || lseek(fd, (off_t)scan.begin, SEEK_SET) < 0)
         return err_errno(errno, "cannot open '%s'", path);
-    fill_table(scan.table);
+    crc32c_init(&scan.crc);
     TRY(read_block(fd, path, block, BLOCK, &scan.len));
     if (scan.len < in_block + HEADER ||
         !find_flip(&scan, block + in_block, scan.len - in_block, ret))

@@ -290,6 +290,10 @@ static void unscored_ones_are_kept_and_offered_again(void **)
     send_bytes(s, &out);
     assert_false(ingest_offer(s->ingest, offer)); // nobody who takes it
     hang_up(s);
+    for (int i = 0; i < 10000 && !ingest_departures(s->ingest); i++) {
+        clock_sleep_ms(1);
+        loop_run_posted(s->loop);
+    }
     assert_near(ingest_departures(s->ingest), 1, 0);
     s->hello.scores_again = true;
     bytes_clear(&out);
