@@ -236,7 +236,9 @@ struct store_rules settings_store(const struct recipe *recipe)
         .min_free_bytes = (uint64_t)recipe->replay.min_free_bytes,
         .policy = (enum replay_policy)recipe->replay.policy,
         .max_uses = (uint32_t)recipe->replay.max_uses,
-        .priority_exponent = recipe->replay.priority_exponent};
+        .priority_exponent = recipe->replay.priority_exponent,
+        .filter_equal = recipe->learner.filter.zero_variance,
+        .filter_truncated = recipe->learner.filter.truncated};
 }
 
 uint64_t settings_checkpoint_bytes(const struct model *model)

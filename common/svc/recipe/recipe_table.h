@@ -72,6 +72,7 @@
     S(residual, RECIPE_RESIDUAL) \
     S(ppo, RECIPE_PPO) \
     S(reward, RECIPE_REWARD) \
+    S(filter, RECIPE_FILTER) \
     S(critic, RECIPE_CRITIC) \
     S(reference, RECIPE_REFERENCE) \
     S(rows, RECIPE_ROWS) \
@@ -245,6 +246,7 @@
     G(residual,   "objectives on residuals: squares of what rewards leave unexplained of log-ratios") \
     G(ppo,        "objectives with a critic: advantages of tokens, and the critic's loss") \
     G(reward,     "what becomes of a completion's reward before it is compared, in this order; reports have it as it was scored") \
+    G(filter,     "scored groups that are not worth training: they leave as filtered, and others are drawn in their place") \
     G(critic,     "the critic of objectives that have one") \
     G(kl,         "distance from the reference model") \
     G(reference,  "the reference model, where the learner itself keeps it: one that moves, and one whose whole distributions are compared") \
@@ -362,6 +364,11 @@
     C(normalize, recipe_normalize, "none", FIXED, "none|std|mean_std", \
       "by the rewards of the run so far, this round's too: not at all; divided by their standard deviation (PPO-max, Zheng 2023); their mean taken off before") \
     X(number, clip, "0.0", FIXED, FROM(0, 1e6), "rewards are held within minus this and this; 0: they are not")
+
+#define RECIPE_FILTER(X, C, G) \
+    X(flag,   zero_variance, "false", LIVE, ANY, "groups whose completions all have the same reward leave (dynamic sampling, DAPO)") \
+    X(number, truncated, "1.0", LIVE, FROM(0, 1), "groups leave of which more than this share of completions was cut off at generator.max_tokens; 1: none") \
+    X(count,  patience, "4096", LIVE, FROM(0, 1e9), "groups filtered in a row which pause generation; 0: never")
 
 #define RECIPE_PPO(X, C, G) \
     X(number, gamma,  "1.0",  LIVE, FROM(0, 1), "discount of rewards, a token") \

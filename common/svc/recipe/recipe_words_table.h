@@ -176,10 +176,10 @@
     W("reward_clip_range",           "learner.reward.clip", "the same on both sides") \
     W("reward_clip",                 "learner.reward.clip", "") \
     W("reward_scaling",              "rewarder.scorers", "weight of an entry") \
-    W("filter_groups",               "", "groups whose rewards are alike train nothing; rlhfctl groups evict takes some out") \
-    W("dynamic_filtering",           "", "groups whose rewards are alike train nothing; rlhfctl groups evict takes some out") \
-    W("dynamic_sampling",            "", "groups whose rewards are alike train nothing; rlhfctl groups evict takes some out") \
-    W("use_dynamic_sampling",        "", "groups whose rewards are alike train nothing; rlhfctl groups evict takes some out") \
+    W("filter_groups",               "learner.filter.zero_variance", "") \
+    W("dynamic_filtering",           "learner.filter.zero_variance", "") \
+    W("dynamic_sampling",            "learner.filter.zero_variance", "") \
+    W("use_dynamic_sampling",        "learner.filter.zero_variance", "") \
     W("entropy_coef",                "", "there is no entropy bonus") \
     W("entropy_coeff",               "", "there is no entropy bonus") \
     W("entropy_loss_coef",           "", "there is no entropy bonus") \

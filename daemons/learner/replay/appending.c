@@ -22,11 +22,18 @@ static struct metric outcomes[] = {
     [OUTCOME_SUPERSEDED] = APPENDED("superseded"), [OUTCOME_STALE] = APPENDED("stale"),
     [OUTCOME_REJECTED] = APPENDED("rejected"),
 };
+#define FILTERED(why)                                                                              \
+    METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_groups_filtered_total",                            \
+                    "scored groups that left as not worth training (learner.filter)",              \
+                    "why=\"" why "\"")
+static struct metric filtered[FILTERED_WHYS] = {
+    [FILTERED_EQUAL] = FILTERED("zero_variance"), [FILTERED_TRUNCATED] = FILTERED("truncated")};
 static struct metric seconds = METRIC_HISTOGRAM(
     "rlhfd_append_seconds", "one durable write of groups", 0.001, 0.005, 0.02, 0.1, 0.5, 2);
 static struct metric *const rows[] = {&outcomes[OUTCOME_STORED],     &outcomes[OUTCOME_DUPLICATE],
                                       &outcomes[OUTCOME_SUPERSEDED], &outcomes[OUTCOME_STALE],
-                                      &outcomes[OUTCOME_REJECTED],   &seconds};
+                                      &outcomes[OUTCOME_REJECTED],   &seconds,
+                                      &filtered[FILTERED_EQUAL],     &filtered[FILTERED_TRUNCATED]};
 
 void appending_register(void)
 {
@@ -138,7 +145,8 @@ static err_t append_others(struct appending *batch, struct store *store)
         send_disposition(calls[i], &groups[i]->id, verdicts[i].outcome, verdicts[i].why);
         if (verdicts[i].outcome == OUTCOME_STORED)
             count_stored(batch, store, groups[i]);
-        if (verdicts[i].outcome == OUTCOME_REJECTED)
+        metric_add(&filtered[verdicts[i].filtered], 1);
+        if (verdicts[i].outcome == OUTCOME_REJECTED && !verdicts[i].filtered)
             tell_rejected(batch, "the learner", verdicts[i].why);
     }
     return OK;

@@ -23,6 +23,7 @@ struct draw {
     bool again;           // rounds recorded before the restart come first.
     uint64_t again_below; // Rounds below it have been trained again.
     uint64_t stale;       // Groups that had left as stale by the last round, or by the start.
+    uint64_t filtered;    // likewise as filtered
     uint64_t *trained;    // (lags) groups
     size_t lags;
     uint64_t granted, behind; // at the last round, as store_counts has them
@@ -83,6 +84,8 @@ static err_t answer_round(struct draw *draw, struct store *store, struct round *
     store_counts(store, &counts);
     drawn.stale = counts.gone[REASON_STALE] - draw->stale;
     draw->stale += drawn.stale;
+    drawn.filtered = counts.gone[REASON_FILTERED] - draw->filtered;
+    draw->filtered += drawn.filtered;
     drawn.leased = counts.leased;
     drawn.queue = counts.stored;
     drawn.behind = behind(draw, &counts);
@@ -211,6 +214,7 @@ static void begin(struct draw *draw, const struct store *store)
         return;
     store_counts(store, &counts);
     draw->stale = counts.gone[REASON_STALE];
+    draw->filtered = counts.gone[REASON_FILTERED];
     draw->begun = true;
 }
 

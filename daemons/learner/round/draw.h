@@ -44,6 +44,7 @@ struct drawn {
         spare;      // when it had been formed: groups out, groups left stored, store_counts' spare
     bool paused;    // generation or training was paused since the round before
     uint64_t stale; // groups that have left as stale since the round before, or since the start
+    uint64_t filtered; // likewise as filtered
 };
 
 struct draw *draw_new(const struct draw_options *options);

@@ -57,6 +57,7 @@
     X(kl_mismatch, SHOWN, "KL(generator || learner) of numerics that differ, k1: mean over tokens drawn by the version trained, nats; null: none") \
     X(kl_mismatch_k3, SHOWN, "the same by the estimator k3, which is never negative") \
     X(stale, LINE, "groups that left as stale since the last round") \
+    X(filtered, LINE, "scored groups that left as filtered since the last round (learner.filter)") \
     X(generator_idle_s, LINE, "seconds the generators had nothing to decode since the last round") \
     X(generator_busy_s, LINE, "seconds they decoded since the last round") \
     X(learner_idle_s, LINE, "seconds the learner waited for this round") \

@@ -73,7 +73,16 @@ err_t breaker_none(const struct breaker *breaker, const struct store *store)
                    counts.next_slot, breaker_sample(breaker, &last).text);
 }
 
-static err_t open_breaker(struct breaker *breaker, struct store *store)
+/* Groups were scored, and none was worth training. */
+static struct hold filtered_hold(const struct store_unusable *last)
+{
+    return hold_make(HOLD_UNUSABLE,
+                     "%" PRIu64 " groups in a row were filtered (learner.filter.patience): their "
+                     "rewards were all the same, or they were cut off",
+                     last->filtered);
+}
+
+static err_t open_breaker(struct breaker *breaker, struct store *store, bool filtered)
 {
     struct store_unusable last = store_unusable(store);
     struct hold sample = breaker_sample(breaker, &last);
@@ -81,6 +90,8 @@ static err_t open_breaker(struct breaker *breaker, struct store *store)
                                    "%" PRIu64 " slots in a row left without a usable group "
                                    "(learner.unusable_slots); the last: %s",
                                    last.slots, sample.text);
+    if (filtered)
+        reason = filtered_hold(&last);
     struct live_assignment at[] = {{"generation", "true"}};
     struct live_request request = {
         .at = at, .count = 1, .kind = BREAKER_KIND, .author = "learner", .reason = reason.text};
@@ -92,13 +103,17 @@ static err_t look(void *arg, struct store *store)
 {
     struct breaker *breaker = arg;
     const struct live *live = breaker->options.live;
-    const uint64_t most = (uint64_t)live_recipe(live)->learner.unusable_slots;
+    const struct recipe_learner *learner = &live_recipe(live)->learner;
+    const uint64_t most = (uint64_t)learner->unusable_slots;
+    const uint64_t patience = (uint64_t)learner->filter.patience;
     if (!store_unusable(store).slots)
         memset(breaker->said, 0, sizeof breaker->said); // of slots that were leased again and used
     if (breaker->paused && !live_generation_paused(live))
         store_unusable_forget(store); // what was done about it is given the whole number again
     if (most && !live_generation_paused(live) && store_unusable(store).slots >= most)
-        TRY(open_breaker(breaker, store));
+        TRY(open_breaker(breaker, store, false));
+    if (patience && !live_generation_paused(live) && store_unusable(store).filtered >= patience)
+        TRY(open_breaker(breaker, store, true));
     breaker->paused = live_generation_paused(live);
     return OK;
 }

@@ -13,7 +13,7 @@ struct arrival {
 
 static struct verdict verdict(enum outcome outcome, const char *why)
 {
-    return (struct verdict){outcome, why};
+    return (struct verdict){outcome, why, FILTERED_NONE};
 }
 
 static struct summary summarize(const struct group *group)
@@ -198,6 +198,48 @@ static struct verdict turn_away(struct store *store, struct slot *slot, const st
     return verdict(slot->answered, why);
 }
 
+static bool are_equal(const struct group *group)
+{
+    for (uint32_t i = 1; i < group->completions; i++)
+        if (group_value(group, COLUMN_REWARD, i) != group_value(group, COLUMN_REWARD, 0))
+            return false;
+    return group->completions > 1;
+}
+
+static double truncated_share(const struct group *group)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < group->completions; i++)
+        count += group->completion[i].finish == FINISH_LENGTH;
+    return group->completions ? (double)count / group->completions : 0;
+}
+
+static enum filtered filtered_as(const struct store_rules *rules, const struct group *group)
+{
+    if (rules->filter_equal && are_equal(group))
+        return FILTERED_EQUAL;
+    return truncated_share(group) > rules->filter_truncated ? FILTERED_TRUNCATED : FILTERED_NONE;
+}
+
+/* Scored, but not worth training: its slot is closed, and another one's group takes its place. */
+static struct verdict filter(struct store *store, struct slot *slot, const struct group *group,
+                             uint64_t age, enum filtered why)
+{
+    static const char *const words[FILTERED_WHYS] = {
+        "", "filtered: all its rewards are the same",
+        "filtered: too many of its completions were cut off"};
+    slot->answered = OUTCOME_REJECTED;
+    const struct gone gone = {.answered = slot->answered,
+                              .reason = REASON_FILTERED,
+                              .round = store->counters.next_round,
+                              .age = age,
+                              .summary = slot->summary,
+                              .generator = group->generator};
+    group_left(store, slot->number, slot->attempt, &gone);
+    slot_filtered(store, slot);
+    return (struct verdict){slot->answered, words[why], why};
+}
+
 /* Not scored: its bytes are kept, and its slot is closed. */
 static struct verdict set_aside(struct store *store, struct slot *slot, const struct arrival *from,
                                 uint64_t age)
@@ -234,6 +276,9 @@ static struct verdict judge(struct store *store, struct slot *slot, const struct
         return turn_away(store, slot, group, age, REASON_ERRORED, "without a reward");
     if (from->unscored)
         return set_aside(store, slot, from, age);
+    const enum filtered filtered = filtered_as(&store->rules, group);
+    if (filtered)
+        return filter(store, slot, group, age, filtered);
     slot->answered = OUTCOME_STORED;
     return put_group(store, slot, from, age);
 }

@@ -31,6 +31,9 @@ err_t store_rules_check(const struct store_rules *rules)
     if (!(rules->priority_exponent >= 0 && rules->priority_exponent <= PRIORITY_EXPONENT_MAX))
         return err_new(ERR_INVALID, "replay: priority_exponent is %g: allowed is 0 to %d",
                        rules->priority_exponent, PRIORITY_EXPONENT_MAX);
+    if (!(rules->filter_truncated >= 0 && rules->filter_truncated <= 1))
+        return err_new(ERR_INVALID, "filter: truncated is %g: allowed is 0 to 1",
+                       rules->filter_truncated);
     if (!rules->lease_ms)
         return err_new(ERR_INVALID, "a lease of 0 ms: it must last");
     return OK;

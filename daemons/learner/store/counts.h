@@ -24,7 +24,11 @@ const char *reason_name(enum reason reason);
 struct store_unusable {
     uint64_t slots, slot, prompt;
     enum reason reason;
+    uint64_t filtered; // groups that the rules filtered, likewise; not among `slots`
 };
+
+/* Why a group that was scored is not worth training. */
+enum filtered { FILTERED_NONE, FILTERED_EQUAL, FILTERED_TRUNCATED, FILTERED_WHYS };
 
 struct store_counts {
     uint64_t leased, stored, free;  // slots now

@@ -53,8 +53,9 @@ void slot_free_again(struct store *store, struct slot *slot)
 
 static void count_unusable(struct store *store, const struct slot *slot, enum reason reason)
 {
-    store->unusable = (struct store_unusable){store->unusable.slots + 1, slot->number,
-                                              slot_prompt(store, slot->number), reason};
+    store->unusable =
+        (struct store_unusable){store->unusable.slots + 1, slot->number,
+                                slot_prompt(store, slot->number), reason, store->unusable.filtered};
 }
 
 void slot_gone(struct store *store, struct slot *slot, enum reason reason)
@@ -62,6 +63,13 @@ void slot_gone(struct store *store, struct slot *slot, enum reason reason)
     slot->reason = reason;
     if (reason == REASON_FILTERED || reason == REASON_ERRORED)
         count_unusable(store, slot, reason);
+    move(store, slot, SLOT_GONE);
+}
+
+void slot_filtered(struct store *store, struct slot *slot)
+{
+    slot->reason = REASON_FILTERED;
+    store->unusable.filtered++;
     move(store, slot, SLOT_GONE);
 }
 

@@ -11,6 +11,8 @@ static inline bool slot_is_again(const struct slot *slot)
 
 /* ---- fate.c */
 
+void slot_filtered(struct store *store, struct slot *slot); // its group, by the rules
+
 /* LEASED, its group is there but for a score: it waits for store_retry. why: copied, and cut. */
 void slot_quarantine(struct store *store, struct slot *slot, uint64_t age, const char *generator,
                      const char *why);

@@ -60,6 +60,8 @@ struct store_rules {
     enum replay_policy policy;
     uint32_t max_uses;        // rounds that may use a group; 1 <= max_uses <= eta + 1
     double priority_exponent; // pick.h; >= 0
+    bool filter_equal;        // groups of equal rewards leave as filtered
+    double filter_truncated;  // so do those with a larger share of cut off completions
 };
 
 /* Opens the store in dir, making it if absent. Leases and groups that the rules no longer allow
@@ -75,6 +77,7 @@ err_t store_copy(struct store *store, const char *dir); // as it is now, in a ne
 struct verdict {
     enum outcome outcome;
     const char *why; // for people; constant text, never NULL
+    enum filtered filtered;
 };
 
 /* A group's bytes as they came. */

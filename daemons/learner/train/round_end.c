@@ -71,6 +71,7 @@ static void report_totals(struct train *train, const struct drawn *drawn,
     report->generator_busy_s = now->busy_s - train->seen.busy_s;
     report->generator_idle_s = now->idle_s - train->seen.idle_s;
     report->stale = (double)drawn->stale;
+    report->filtered = (double)drawn->filtered;
     train->seen = *now;
 }
 

@@ -38,6 +38,7 @@ static inline struct store_rules kit_rules(uint64_t groups, uint64_t eta)
                                 .epochs = 1,
                                 .max_uses = 1,
                                 .priority_exponent = 1,
+                                .filter_truncated = 1,
                                 .lease_ms = 250};
 }
 
