@@ -45,11 +45,6 @@ static struct {
     FAULT(ANSWER_PROGRAM_ERROR, "program_error", ERR_UNAVAILABLE),
 };
 
-const char *answer_fault_name(enum answer_fault fault)
-{
-    return faults[fault].name;
-}
-
 void answer_faults_register(void)
 {
     static struct metric *rows[ANSWER_FAULTS];

@@ -42,5 +42,4 @@ enum answer_fault {
  * else UNAVAILABLE. err_reason_word is the name. */
 err_t answer_fault(enum answer_fault fault, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-const char *answer_fault_name(enum answer_fault fault); // "short_list"
-void answer_faults_register(void);                      // their metrics; again is harmless
+void answer_faults_register(void); // their metrics; again is harmless

@@ -1,5 +1,5 @@
-/* A real ring whose rewards come from a server outside that fails in thirty ways at a tenth of its
- * calls: every version's weights are those of the run without faults. So no reward differs, and
+/* A real ring with rewards from a server outside, which fails in thirty ways at a tenth of its
+ * calls. Every version's weights are those of the run without faults. So no reward differs, and
  * none is zero by a fault, as the server gives at least 1. */
 #include "testing/daemons.h"
 #include "testing/golden.h"
