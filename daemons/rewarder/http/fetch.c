@@ -158,7 +158,8 @@ static void set_fixed(struct fetch_slot *slot)
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); // a resolver that hangs is left behind
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);        // a resolver that hangs is left behind
+    curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 60L); // ca_file may be replaced
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (*fetcher->ca_file)
         curl_easy_setopt(easy, CURLOPT_CAINFO, fetcher->ca_file);
