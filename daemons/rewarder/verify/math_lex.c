@@ -251,6 +251,13 @@ static void sign(struct math_lex *lex, char sign, size_t len)
     lex->at += len;
 }
 
+/* One byte that is nothing here, at `at`. */
+static void unknown(struct math_lex *lex, const char *at)
+{
+    lex->kind = TOKEN_UNKNOWN;
+    lex->text = (struct text_slice){at, 1};
+}
+
 struct spelling {
     const char *text;
     char sign;        // or
@@ -340,7 +347,7 @@ static void take_command(struct math_lex *lex)
         else if (c == '%')
             sign(lex, c, 1);
         else
-            lex->kind = TOKEN_UNKNOWN;
+            unknown(lex, lex->at - 1);
         return;
     }
     lex->kind = TOKEN_COMMAND;
@@ -398,6 +405,6 @@ void math_next(struct math_lex *lex)
         if (strchr("+-*/^_!%=<>(){}[],;|&", c))
             sign(lex, (char)c, 1);
         else
-            lex->kind = TOKEN_UNKNOWN;
+            unknown(lex, lex->at++);
     }
 }

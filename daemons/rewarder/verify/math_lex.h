@@ -14,7 +14,7 @@ enum math_token {
     TOKEN_COMMAND, // text: its name
     TOKEN_TEXT,    // text: what stands inside \text{...}
     TOKEN_SIGN,    // sign
-    TOKEN_UNKNOWN,
+    TOKEN_UNKNOWN, // text: a byte
 };
 
 /* Signs that have no character of their own in ASCII. */

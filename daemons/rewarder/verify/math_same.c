@@ -234,8 +234,8 @@ static bool is_words(struct text_slice text, struct bytes *ret)
 
 static bool same_token(const struct math_lex *a, const struct math_lex *b)
 {
-    if (a->kind != b->kind || a->kind == TOKEN_UNKNOWN)
-        return a->kind == b->kind && *a->at == *b->at;
+    if (a->kind != b->kind)
+        return false;
     if (a->kind == TOKEN_NUMBER)
         return a->number.residue == b->number.residue;
     if (a->kind == TOKEN_SIGN)
@@ -255,8 +255,6 @@ static bool same_tokens(struct text_slice a, struct text_slice b)
             return false;
         if (x.kind == TOKEN_END)
             return true;
-        x.at += x.kind == TOKEN_UNKNOWN && x.at < x.end;
-        y.at += y.kind == TOKEN_UNKNOWN && y.at < y.end;
     }
 }
 

@@ -163,6 +163,8 @@ static void words_by_letters(void **state)
         {"no solution", "No solution.", true},
         {"x \\mapsto x", "x\\mapsto  x", true}, // no tree: token by token
         {"x \\mapsto x", "x \\mapsto y", false},
+        {"x@\\", "x @ \\", true}, // bytes that are nothing, one at the end
+        {"x@\\", "x @ #", false},
     };
     CHECK(pairs);
 }
