@@ -1,5 +1,5 @@
-/* Answers that a policy writes: mathematics, JSON and tests, all hostile. The first byte says which;
- * a line break ends the wanted answer. What has an end ends soon, whatever it is compared with. */
+/* Answers that a policy writes: mathematics, JSON and tests, all hostile. The first byte says which
+ * of them; a line break ends the wanted answer. Comparing ends soon, and twice the same way. */
 #include "base/json.h"
 #include "rewarder/verify/answer.h"
 #include "rewarder/verify/code_tests.h"
