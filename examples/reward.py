@@ -13,7 +13,7 @@ os.dup2(2, 1)  # lines of scores alone go to standard output: functions print to
 where, name, settings = sys.argv[1], sys.argv[2], {key: json.loads(value) for key, value in (word.split("=", 1) for word in sys.argv[3:])}
 sys.path.insert(0, os.path.dirname(os.path.abspath(where)))
 function = getattr(importlib.import_module(os.path.basename(where)[:-3] if where.endswith(".py") else where), name)
-function = function(**settings) if settings else function
+function, run = function(**settings) if settings else function, asyncio.new_event_loop().run_until_complete
 logs = {"trainer_state": None, "log_extra": lambda *_: None, "log_metric": lambda *_: None}  # TRL hands them to every function
 
 async def score(group):
@@ -33,7 +33,7 @@ async def score(group):
 for line in sys.stdin:
     group = json.loads(line)
     try:
-        answer = {"id": group["id"], "scores": asyncio.run(score(group))}
+        answer = {"id": group["id"], "scores": run(score(group))}
     except Exception as error:
         traceback.print_exc()
         answer = {"id": group["id"], "error": f"{type(error).__name__}: {error}"}
