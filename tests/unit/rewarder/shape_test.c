@@ -1,5 +1,5 @@
 /* The bytes of requests in each shape, for rows of text and of messages, with the policy's template
- * and with the reward model's own. Servers of the trainers take them (tests/real/reward_servers). */
+ * and with the reward model's own. tests/real/reward_servers sends such to servers of trainers. */
 #include "base/mem.h"
 #include "rewarder/http/shape.h"
 #include "svc/recipe/recipe.h"
@@ -20,7 +20,7 @@ static struct completion completion[] = {
 };
 static const struct group group = {.id = {{0xab}}, .completions = 2, .completion = completion};
 
-/* shape's request for completions [first, first + count) of a row; template: as the reward model's. */
+/* A request for completions [first, first + count) of a row; template: the reward model's. */
 static err_t ask(int shape, const char *row_text, uint32_t first, uint32_t count, bool template,
                  json_t **ret)
 {
