@@ -7,7 +7,7 @@
 #pragma once
 #include "rewarder/stage_list.h"
 
-/* Adds scores and reward to a group. Each scorer's values have one score of each completion. INVALID:
- * no scorer applies to a completion, so there is no reward; nothing is added. */
+/* Adds scores and reward to a group. Each scorer's values have one score of each completion.
+ * INVALID: no scorer applies to a completion, so there is no reward; nothing is added. */
 err_t reward_join(const struct stage_list *list, const struct column_list *const *values,
                   struct group *group);

@@ -37,7 +37,7 @@ daemons/rewarder/sandbox/sandbox.c	a child's pipes
 daemons/sandbox/control_group.c	control groups: files of the kernel
 daemons/sandbox/census.c	/proc, and a directory that others filled
 daemons/sandbox/files.c	names for Landlock's rules
-daemons/sandbox/main.c	the line that tells how a program ended
+daemons/sandbox/orders.c	the line that tells how a program ended
 daemons/sandbox/spaces.c	namespaces: files of the kernel
 daemons/sandbox/trial.c	tries what must be denied
 daemons/sandbox/watch.c	pipes between its own processes, and signals as a file

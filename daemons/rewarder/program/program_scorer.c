@@ -153,8 +153,8 @@ static err_t ask(const struct program *program, struct place *place, const struc
     return failed;
 }
 
-/* ret: (completions), null: where the program does not apply. *ret_said: the program's own word that
- * it failed, not a breach of the rules. */
+/* ret: (completions), null: where the program does not apply. *ret_said: the program itself says
+ * that it failed, which is no breach of the rules. */
 static err_t read_answer(const struct place *place, const json_t *request, uint32_t completions,
                          double *ret, bool *ret_null, bool *ret_said)
 {

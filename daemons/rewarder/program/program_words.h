@@ -3,7 +3,8 @@
  *     TRY(program_words_read(&keys->command, &keys->read, &words));     -- NOT_FOUND: no such file
  *     words.argv[0], words.read[0]
  *
- * Read may be: each file of the command with its directory, the tree of the interpreter, and `read`. */
+ * A program reads each file of its command with that file's directory, the tree of its interpreter,
+ * and `read`. */
 #pragma once
 #include "base/err.h"
 #include "svc/recipe/recipe_lists.h"

@@ -44,4 +44,4 @@ assert len(recipes) == 1 and mounted == {recipes[0]["metadata"]["name"]}, mounte
 assert {o["metadata"].get("namespace", "my-run") for o in objects} == {"my-run"}
 PY
 "$kube/kubectl" kustomize "$here/cluster" | grep -c '^kind: PriorityClass' | grep -qx 3
-echo "5 overlays are as committed; a second namespace differs in nothing else"
+echo "$(ls "$here/rendered" | wc -l) overlays are as committed; a second namespace differs in nothing else"

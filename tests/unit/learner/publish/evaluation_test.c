@@ -32,7 +32,8 @@ struct answer {
     struct group group;
     struct completion completion;
     struct span span[2];
-    struct column_values column[2]; // scores, reward
+    struct column_values column[3]; // scores, reward; inapplicable
+    uint8_t not[2];
     double score[2], reward;
 };
 
@@ -211,6 +212,32 @@ static void figures_are_means_over_what_was_scored(void **)
     assert_near(f.score_mean[1], 0.375, 1e-15);
 }
 
+/* Means of a scorer are over the rows that it applies to, and its success is asked of these. */
+static void what_does_not_apply_counts_nowhere(void **)
+{
+    SCOPED(evaluation) e = begin();
+    SCOPED_VALUE(evaluation_figures) f = {0};
+    struct answer a;
+    lease_all(e, 1, 100, "0123");
+    take(e, answer(&a, 0, 1, 0.5), 400, OUTCOME_STORED, "");
+    answer(&a, 1, 1, 0); // 0 is no success of the second
+    a.not [1] = 1;
+    a.column[2] = (struct column_values){.id = COLUMN_INAPPLICABLE,
+                                         .unit = UNIT_SEQUENCE,
+                                         .dtype = VALUE_U8,
+                                         .width = 2,
+                                         .bytes = 2,
+                                         .data = a.not };
+    a.group.columns.count = 3;
+    take(e, &a.group, 400, OUTCOME_STORED, "");
+    evaluation_fail(e, evaluation_slot(VERSION, 2), 700);
+    evaluation_fail(e, evaluation_slot(VERSION, 3), 700);
+    evaluation_figures(e, 1100, &f);
+    assert_near(f.success, 1, 0);
+    assert_near(f.score_mean[0], 1, 0);
+    assert_near(f.score_mean[1], 0.5, 0);
+}
+
 static void without_a_score_there_are_no_means(void **)
 {
     SCOPED(evaluation) e = begin();
@@ -272,5 +299,6 @@ TESTS(cmocka_unit_test(each_row_is_leased_once_until_it_is_given_up),
       cmocka_unit_test(what_does_not_fit_is_refused_and_its_row_stays_open),
       cmocka_unit_test(what_cannot_be_counted_fails_its_row),
       cmocka_unit_test(figures_are_means_over_what_was_scored),
+      cmocka_unit_test(what_does_not_apply_counts_nowhere),
       cmocka_unit_test(without_a_score_there_are_no_means),
       cmocka_unit_test(lines_are_known_after_a_restart_and_a_torn_one_is_not))

@@ -91,6 +91,7 @@ static void misfits_free_their_slot(void **)
         "completion 0 has no reward: the rewarder's status and log say why",
         "completion 2 has no reward: the rewarder's status and log say why",
         "completion 0 has 2 scores; the recipe has 1 scorers",
+        "2 scorers apply or not; the recipe has 1",
         "rewarder.scorers[0]: kind 'exact': the row has no column"};
     static const unsigned dropped[] = {COLUMN_BEHAVIOUR_LOGP, COLUMN_SCORES, COLUMN_REWARD};
     for (size_t kind = 0; kind < sizeof says / sizeof *says; kind++) {
@@ -114,6 +115,8 @@ static void misfits_free_their_slot(void **)
             group_add_some(group, COLUMN_REWARD, (const uint32_t[]){0, 1}, 2);
         else if (kind == 9)
             group_add(group, COLUMN_SCORES, 2);
+        else if (kind == 10)
+            group_add(group, COLUMN_INAPPLICABLE, 2);
         else
             group->failure = mem_string(says[kind]);
         answered(s, group, OUTCOME_REJECTED, says[kind]);

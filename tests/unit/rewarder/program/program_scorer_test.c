@@ -66,8 +66,8 @@ static const char *const functions =
     "    return {'score': float(solution_str == ground_truth), 'acc': True}\n"
     "def maker(scale, offset=0):\n"
     "    return lambda completions, **kwargs: [scale * len(c) + offset for c in completions]\n"
-    "def none(completions, **kwargs):\n"
-    "    return [None] * 3\n"
+    "def tokens(completion_ids, **kwargs):\n"
+    "    return [sum(ids) for ids in completion_ids]\n"
     "def broken(completions, **kwargs):\n"
     "    raise KeyError('gold')\n";
 
@@ -137,6 +137,22 @@ static void messages_go_out_as_messages(void **)
     assert_ok(kit_score(&kit, &three.group));
     assert_near(group_value(&three.group, COLUMN_REWARD, 1), 4, 0);
     assert_int_equal(group_width(&three.group, COLUMN_INAPPLICABLE), 0);
+}
+
+static void tokens_go_out_too(void **)
+{
+    SCOPED_VALUE(score_kit) kit = {0};
+    SCOPED_VALUE(three) three = {0};
+    SCOPED_MEM char *one = entry("tokens", ""), *all = mem_printf("[%s]", one);
+    uint32_t token[3][5] = {{7, 1}, {1, 2, 3, 4, 1}, {1}};
+    three_of(row, &three);
+    for (size_t i = 0; i < 3; i++)
+        three.completion[i].token = token[i];
+    assert_ok(kit_open(all, &kit));
+    assert_ok(kit_score(&kit, &three.group));
+    assert_near(group_value(&three.group, COLUMN_REWARD, 0), 8, 0);
+    assert_near(group_value(&three.group, COLUMN_REWARD, 1), 11, 0);
+    assert_near(group_value(&three.group, COLUMN_REWARD, 2), 1, 0);
 }
 
 static void a_function_that_fails(void **)
@@ -258,13 +274,10 @@ static void words_name_files(void **)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(functions_of_python),
-        cmocka_unit_test(on_the_wire),
-        cmocka_unit_test(messages_go_out_as_messages),
-        cmocka_unit_test(a_function_that_fails),
-        cmocka_unit_test(breaches_are_named),
-        cmocka_unit_test(recipes_that_cannot_be),
-        cmocka_unit_test(words_name_files),
+        cmocka_unit_test(functions_of_python),         cmocka_unit_test(on_the_wire),
+        cmocka_unit_test(messages_go_out_as_messages), cmocka_unit_test(tokens_go_out_too),
+        cmocka_unit_test(a_function_that_fails),       cmocka_unit_test(breaches_are_named),
+        cmocka_unit_test(recipes_that_cannot_be),      cmocka_unit_test(words_name_files),
     };
     directory = testing_directory();
     chmod(directory, 0755);
