@@ -73,9 +73,8 @@ static const char *const functions =
 
 static char *entry(const char *function, const char *more)
 {
-    return mem_printf("{kind: program, command: [python3, %s/../../examples/reward.py, %s/mine.py, "
-                      "%s]%s}",
-                      TEST_GOLDEN, directory, function, more);
+    return mem_printf("{kind: program, command: [python3, %s/reward.py, %s/mine.py, %s]%s}",
+                      directory, directory, function, more);
 }
 
 static void functions_of_python(void **)
@@ -281,6 +280,9 @@ int main(void)
     };
     directory = testing_directory();
     chmod(directory, 0755);
+    SCOPED_VALUE(bytes) adapter = {0};
+    assert_ok(file_read(TEST_GOLDEN "/../../examples/reward.py", 1 << 20, &adapter));
+    write_file("reward.py", (const char *)adapter.data);
     setenv("RLHFD_BIN", TEST_BIN, 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -345,12 +345,23 @@ static int run_as_pod(void)
     return status != 0;
 }
 
+/* Where any user may run it. */
+static void bring_program(void)
+{
+    const char *bin = testing_directory();
+    char *to = testing_path(bin, "rlhfd-sandbox");
+    assert_ok(file_copy(TEST_BIN "/rlhfd-sandbox", to));
+    chmod(bin, 0755);
+    chmod(to, 0755);
+    setenv("RLHFD_BIN", bin, 1);
+}
+
 int main(void)
 {
+    bring_program();
     directory = testing_directory();
     chmod(directory, 0777);
     setenv("TMPDIR", directory, 1);
-    setenv("RLHFD_BIN", TEST_BIN, 1);
     snprintf(mark, sizeof mark, "rlhfd-drill-%d", (int)getpid());
     return run_levels(SANDBOX_STRONG, geteuid() == 0 ? "root" : "this user") + run_as_pod();
 }
