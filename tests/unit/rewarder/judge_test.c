@@ -1,23 +1,16 @@
 /* The judge scorer against a real server whose liking and bias are known (testing/judge_server.py),
  * over real sockets and through the real pipeline. */
-#include "base/clock.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "rewarder/pipeline.h"
-#include "svc/http_get.h"
 #include "svc/loop.h"
-#include "testing/process.h"
-#include "testing/testing.h"
+#include "testing/judge_server.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { MOST = 8 };
 #define BIAS 1.5
 
-static struct process process;
-static int port;
+static struct judge_server server;
 
 /* A group's end. */
 struct line {
@@ -44,7 +37,7 @@ static err_t line_try(const char *keys, struct line **ret)
     SCOPED_MEM char *text =
         mem_printf("rewarder: {scorers: [{kind: judge, attempts: 1, tries: 1, breaker: 0, url: "
                    "\"http://127.0.0.1:%d/v1/chat/completions\", %s}]}\n",
-                   port, keys);
+                   server.port, keys);
     TRY(recipe_parse(text, strlen(text), "ring.yaml", ".", NULL, &line->recipe));
     TRY(loop_new(&line->loop));
     struct pipeline_options options = {.loop = line->loop, .left = on_left, .arg = line};
@@ -84,24 +77,6 @@ static void run(struct line *line, const char *row, const char *const *texts)
                                 .finish = FINISH_EOS};
     pipeline_put(line->pipeline, group, line);
     assert_ok(loop_run(line->loop));
-}
-
-static json_t *get(const char *path)
-{
-    SCOPED_VALUE(http_got) got = {0};
-    json_t *answer;
-    char address[40];
-    snprintf(address, sizeof address, "127.0.0.1:%d", port);
-    assert_ok(http_get(
-        &(struct http_get_options){.address = address, .path = path, .timeout_ms = 10000}, &got));
-    assert_ok(json_parse((char *)got.body.data, got.body.len, path, &answer));
-    return answer;
-}
-
-static int requests(void)
-{
-    SCOPED_JSON json_t *counts = get("/counts");
-    return (int)json_integer_value(json_object_get(counts, "requests"));
 }
 
 static double sigmoid(double x)
@@ -203,9 +178,9 @@ static void rings_and_columns(void **state)
 {
     (void)state;
     SCOPED(line) ring = line_open(PAIRS ", compare: ring");
-    int before = requests();
+    int before = judge_server_requests(&server);
     run(ring, ROW, four);
-    assert_int_equal(requests() - before, 8);
+    assert_int_equal(judge_server_requests(&server) - before, 8);
     const double d = (sigmoid(1 - 3 + BIAS) + sigmoid(1 - 3 - BIAS)) / 2; // with "aaa"
     const double e = (sigmoid(1 - 2 + BIAS) + sigmoid(1 - 2 - BIAS)) / 2; // with "aa c"
     assert_near(ring->score[0], (d + e) / 2, 1e-12);
@@ -228,16 +203,16 @@ static void equal_questions_are_asked_once(void **state)
 {
     (void)state;
     SCOPED(line) line = line_open(PAIRS ", compare: pairs");
-    int before = requests();
+    int before = judge_server_requests(&server);
     run(line, ROW, (const char *const[]){"b", "b", "a", NULL});
-    assert_int_equal(requests() - before, 2); // b and b tie; b, a and a, b
+    assert_int_equal(judge_server_requests(&server) - before, 2); // b and b tie; b, a and a, b
     assert_near(line->score[0], line->score[1], 0);
     run(line, ROW, (const char *const[]){"a", "b", NULL});
-    assert_int_equal(requests() - before, 2); // known
+    assert_int_equal(judge_server_requests(&server) - before, 2); // known
     SCOPED(line) none = line_open(PAIRS ", compare: pairs, cache: 0");
     run(none, ROW, (const char *const[]){"a", "b", NULL});
     run(none, ROW, (const char *const[]){"a", "b", NULL});
-    assert_int_equal(requests() - before, 6);
+    assert_int_equal(judge_server_requests(&server) - before, 6);
 }
 
 static void votes_differ_by_their_seed(void **state)
@@ -247,10 +222,10 @@ static void votes_differ_by_their_seed(void **state)
     line = line_open(EACH ", labels: ['1=0', '2=1', '3=2'], votes: 3, vote: median, "
                           "temperature: 0.7, model: m, extra: '{\"top_k\": 5}', "
                           "system_prompt: 'Obey {{ principle }}', principles: [kindness]");
-    int before = requests();
+    int before = judge_server_requests(&server);
     run(line, ROW, (const char *const[]){"a", NULL});
-    assert_int_equal(requests() - before, 3);
-    SCOPED_JSON json_t *last = get("/last");
+    assert_int_equal(judge_server_requests(&server) - before, 3);
+    SCOPED_JSON json_t *last = judge_server_get(&server, "/last");
     assert_string_equal(json_string_value(json_object_get(last, "model")), "m");
     assert_int_equal(json_integer_value(json_object_get(last, "top_k")), 5);
     assert_int_equal(json_integer_value(json_object_get(last, "max_tokens")), 1);
@@ -334,25 +309,14 @@ static void keys_are_checked(void **state)
 static int start(void **state)
 {
     (void)state;
-    const char *directory = testing_directory();
-    const char *announce = testing_path(directory, "port");
-    process =
-        process_start(testing_path(directory, "log"), TEST_GOLDEN "/../testing/judge_server.py",
-                      "--announce", announce, "--bias", "1.5", NULL);
-    for (int ms = 0; !port; ms += 10) {
-        SCOPED_MEM char *text = file_text(announce);
-        port = (int)strtol(text, NULL, 10);
-        assert_true(ms < 20000);
-        clock_sleep_ms(10);
-    }
+    server = judge_server_start("1.5");
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    process_kill(&process, SIGKILL);
-    process_wait(&process, 10000);
+    judge_server_stop(&server);
     return 0;
 }
 
