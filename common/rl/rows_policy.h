@@ -172,6 +172,13 @@
       .advantage = ADVANTAGE_RAW, \
       .gate = {GATE_NONE, .epsilon_low = 0.2, .epsilon_high = 0.2, .cap = 2}, \
       .reduce = REDUCE_SEQ_MEAN_TOKEN_SUM, .kl = KL_K3) \
+    X(remax, kernel_policy, OBJECTIVE_SEQUENCE, DATA_REWARDS, COLUMN_BIT(COLUMN_ADVANTAGE) | COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP), OUTPUT_LOGP, FIGURES_OF_POLICY, \
+      "REINFORCE with the reward of the greedy completion as baseline, which generator.greedy_baseline draws", \
+      "Li 2023, arXiv 2310.10505", \
+      "no correction: biased where older weights drew the completions; the baseline ages, too, and stays unbiased", \
+      .advantage = ADVANTAGE_GREEDY, \
+      .gate = {GATE_NONE, .epsilon_low = 0.2, .epsilon_high = 0.2, .cap = 2}, \
+      .reduce = REDUCE_SEQ_MEAN_TOKEN_SUM, .kl = KL_K3) \
     X(reinforce_plus_plus, kernel_policy, OBJECTIVE_SEQUENCE, DATA_REWARDS, COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE), OUTPUT_LOGP, FIGURES_OF_POLICY, \
       "rewards of tokens from each on, normalised over the round, ratios clipped; no critic, and one completion is enough", \
       "Hu 2025, arXiv 2501.03262", \

@@ -14,6 +14,7 @@
     X(rewards,       "rewards seen, of learner.reward.normalize") \
     X(reward_mean,   "their mean") \
     X(reward_square, "sum of their squared distances from it") \
+    X(baseline,      "running mean of rounds' rewards, of learner.advantage: ema") \
     X(pair_gap,        "mean of beta times the gap of a pair, of beta-DPO") \
     X(rewards_updates, "updates whose implicit rewards have been seen, of BCO") \
     X(rewards_mean,    "the mean of their means") \

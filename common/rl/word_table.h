@@ -50,6 +50,7 @@
 #define ADVANTAGES(W) \
     W(ADVANTAGE_GAE,        "gae",        "a token's, from a critic: generalised advantage estimation (Schulman 2016), corrected for lag as in V-trace") \
     W(ADVANTAGE_RAW,        "raw",        "R") \
+    W(ADVANTAGE_EMA,        "ema",        "R - running mean of the rewards of earlier rounds, by baseline_decay; in the first round its own mean") \
     W(ADVANTAGE_TO_GO,      "to_go",      "a token's: the rewards of tokens from it on, R at the last and the distance from the reference at each (REINFORCE++)") \
     W(ADVANTAGE_LOO,        "loo",        "R - mean of the others' in the group (RLOO, Ahmadian 2024)") \
     W(ADVANTAGE_GROUP_MEAN, "group_mean", "R - mean of the group (Dr. GRPO)") \
@@ -62,6 +63,7 @@
     W(ADVANTAGE_SHIFTED,    "shifted",    "R - (mean of the group + asymre.delta_v): equal rewards train, too (AsymRE)") \
     W(ADVANTAGE_SOFT_VALUE, "soft_value", "R - beta log mean exp(R / beta) of the group, beta of advantage_beta (OAPL, A*-PO)") \
     W(ADVANTAGE_ESS,        "ess",        "R - mean of the group, each weighed by its squared importance weight and its tokens, which stand for the squared norm of its gradient (VCPO)") \
+    W(ADVANTAGE_GREEDY,     "greedy",     "R - R of the group's last completion, which is greedy (generator.greedy_baseline) and trains nothing (ReMax)") \
     W(ADVANTAGE_MULTI,      "multi",      "the weighted sum of each scorer's (score - mean) / (standard deviation + advantage_epsilon) in the group, then the same over the round (GDPO)")
 
 /* Weights for the gap between the policy that sampled and the one that ratios are taken to (rl/kernels/correction.h). */

@@ -23,6 +23,7 @@ struct decoder_options decoder_options_of(const struct recipe *recipe)
                      .top_k = (int)g->top_k,
                      .top_p = (float)g->top_p,
                      .min_p = (float)g->min_p,
+                     .greedy_from = g->greedy_baseline ? (uint32_t)(g->num_generations - 1) : 0,
                      .seed = (uint64_t)recipe->run.seed},
         .slots = (int)g->slots,
         .step_rows = (int)(g->step_rows > g->slots ? g->step_rows : g->slots),
@@ -34,6 +35,7 @@ struct decoder_options decoder_options_apart(const struct recipe *recipe, double
 {
     struct decoder_options options = decoder_options_of(recipe);
     options.sampling.temperature = (float)temperature;
+    options.sampling.greedy_from = 0;
     if (temperature == 0) {
         options.sampling.top_k = 0;
         options.sampling.top_p = options.sampling.min_p = 0;

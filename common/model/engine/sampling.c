@@ -27,7 +27,8 @@ struct token_request sampling_request(const struct sampling *s, int row, uint64_
     const uint64_t slot[2] = {s->prompt, s->epoch};
     const struct rng rng = rng_keyed(s->seed, RNG_SAMPLE, hash64(slot, sizeof slot, 0), completion);
     return (struct token_request){.row = row,
-                                  .greedy = s->temperature == 0,
+                                  .greedy = s->temperature == 0 ||
+                                            (s->greedy_from > 0 && completion >= s->greedy_from),
                                   .inverse_temperature = sampling_inverse(s),
                                   .repetition_penalty = s->repetition_penalty,
                                   .token = token,

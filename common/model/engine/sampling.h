@@ -31,6 +31,9 @@ struct sampling {
     float min_p; // those of >= min_p times the likeliest (Nguyen 2024); 0: all
     uint64_t seed, prompt;
     uint32_t epoch;
+    /* Completions of a prompt from this number on take the largest logit, with logp at temperature;
+     * 0: none of them. */
+    uint32_t greedy_from;
 };
 
 /* INVALID: temperature not 0 and outside [1e-3, 1e3], top_k < 0, top_p or min_p outside [0, 1],

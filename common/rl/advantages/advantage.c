@@ -77,6 +77,8 @@ static double baseline_of(const struct objective_config *config, const struct ad
         return weighed_mean(in, group, false);
     case ADVANTAGE_ESS:
         return weighed_mean(in, group, true);
+    case ADVANTAGE_GREEDY:
+        return group->reward[group->n - 1];
     case ADVANTAGE_SHIFTED:
         return mean_of(group->reward, group->n) + config->advantage_shift;
     case ADVANTAGE_SOFT_VALUE:
@@ -202,7 +204,9 @@ void advantage_compute(const struct objective_config *config, const struct advan
     }
     if (config->advantage <= ADVANTAGE_TO_GO) {
         for (size_t i = 0; i < all; i++)
-            ret[i] = config->advantage == ADVANTAGE_ONE ? 1 : in->reward[i];
+            ret[i] = config->advantage == ADVANTAGE_ONE   ? 1
+                     : config->advantage == ADVANTAGE_EMA ? in->reward[i] - in->baseline
+                                                          : in->reward[i];
         return;
     }
     const double scale = round_scale(config, in, all);

@@ -19,6 +19,8 @@ struct advantage_in {
     const double *tokens;
     /* ESS: logarithm of each one's importance weight. */
     const double *log_weight;
+    /* EMA: the baseline of all. */
+    double baseline;
     /* MULTI: what each of so many scorers says of each, (first[groups], scorers), and their
      * weights. */
     size_t scorers;

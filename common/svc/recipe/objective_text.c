@@ -35,10 +35,11 @@ static void put_figures(struct bytes *ret, uint64_t figures)
 static void put_objective(struct bytes *ret, const struct objective_row *row)
 {
     const struct objective_config *defaults = &row->defaults;
-    const bool ratio = defaults->gate.gate != GATE_NONE;
-    bytes_printf(ret, "| `%s` | %s | %s | %s | %s | %s | ", row->name, row->help,
-                 objective_unit_name(row->unit), advantage_name(defaults->advantage),
-                 gate_name(defaults->gate.gate), reduce_name(defaults->reduce));
+    const bool ratio = objective_has_ratio(defaults) && defaults->gate.base != BASE_REFERENCE;
+    bytes_printf(ret, "| `%s` | %s | %s | %s | %s | %s | %s | %s | ", row->name, row->help,
+                 objective_data_name(row->data), row->source, objective_unit_name(row->unit),
+                 advantage_name(defaults->advantage), gate_name(defaults->gate.gate),
+                 reduce_name(defaults->reduce));
     put_columns(ret, row->needs | (ratio ? NEEDS_OF_RATIO : 0));
     bytes_text(ret, " | ");
     put_figures(ret, row->figures);
@@ -49,16 +50,18 @@ static void objectives(struct bytes *ret)
 {
     bytes_text(ret,
                "\n## Objectives\n\n"
-               "Values of `learner.objective`, from the table in `common/rl/objective_table.h`. "
+               "Values of `learner.objective`, from the table in `common/rl/objective_table.h`; "
+               "`rlhfctl objectives show` has one's defaults and its behaviour under lag. "
                "`learner.advantage`, `gate` and `reduction` replace\nwhat the row has. "
                "`learner.kl.coef` above 0 needs the column ");
     put_columns(ret, NEEDS_OF_KL);
     bytes_text(ret, ", and a correction needs ");
     put_columns(ret, NEEDS_OF_CORRECTION);
-    bytes_text(ret,
-               ".\n\n| objective | what it is | one loss is of a | advantage | gate | reduction | "
-               "columns it needs | figures beside the loss |\n"
-               "|---|---|---|---|---|---|---|---|\n");
+    bytes_text(
+        ret,
+        ".\n\n| objective | what it is | data | source | one loss is of a | advantage | gate | "
+        "reduction | columns it needs | figures beside the loss |\n"
+        "|---|---|---|---|---|---|---|---|---|---|\n");
     const struct objective_row *row;
     for (size_t i = 0; (row = objective_row_at(i)); i++)
         put_objective(ret, row);
@@ -74,6 +77,9 @@ static void words(struct bytes *ret)
                 {"learner.importance_sampling_level", ratio_word},
                 {"learner.reduction", reduce_word},
                 {"learner.correction.kind", correction_word},
+                {"learner.mask.kind", mask_word},
+                {"learner.select.kind", selection_word},
+                {"learner.ess_step.rule", step_rule_word},
                 {"learner.dpo.loss_type", pair_loss_word},
                 {"learner.dpo.anchor", anchor_word},
                 {"learner.kto.rule", label_rule_word},

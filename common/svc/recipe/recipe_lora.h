@@ -21,8 +21,7 @@ static inline bool recipe_refers_to_base(const struct recipe *recipe)
 /* Whether the learner computes the reference's log-probabilities itself. */
 static inline bool recipe_refers_itself(const struct recipe *recipe)
 {
-    return recipe_refers_to_base(recipe) ||
-           recipe->learner.reference.kind != RECIPE_REFERENCE_NONE;
+    return recipe_refers_to_base(recipe) || recipe->learner.reference.kind != RECIPE_REFERENCE_NONE;
 }
 
 /* Whether the learner's reference moves. */

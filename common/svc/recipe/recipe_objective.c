@@ -237,7 +237,8 @@ static err_t check_one_correction(const struct recipe *r)
                         r->learner.objective);
 }
 
-/* The weight is that of the distribution which the token was drawn from, whole. */
+/* Where tokens have to be drawn from the model's whole distribution: their weight is that of it, or
+ * another completion is its likeliest. */
 static err_t check_drawn(const struct recipe *r)
 {
     static const char *const keys[] = {"generator.top_p", "generator.top_k", "generator.min_p",
@@ -250,6 +251,23 @@ static err_t check_drawn(const struct recipe *r)
                                 "distribution, which it must be drawn from; allowed: %s",
                                 r->learner.objective, option_at(keys[i], &base)->value);
     return OK;
+}
+
+/* A completion that is greedy is no sample, and one that is compared with has to be there. */
+static err_t check_greedy(const struct recipe *r)
+{
+    const struct objective_row *row = objective_row(r->learner.objective);
+    enum advantage advantage = row->defaults.advantage;
+    advantage_find(r->learner.advantage, &advantage);
+    if (advantage == ADVANTAGE_GREEDY && !r->generator.greedy_baseline)
+        return recipe_wrong(r, "generator.greedy_baseline",
+                            "false; %s compares completions with a greedy one: true is allowed",
+                            row->name);
+    if (advantage != ADVANTAGE_GREEDY && r->generator.greedy_baseline)
+        return recipe_wrong(r, "generator.greedy_baseline",
+                            "true goes with learner.advantage: greedy; with %s allowed: false",
+                            advantage_name(advantage));
+    return r->generator.greedy_baseline ? check_drawn(r) : OK;
 }
 
 /* A head on the policy's trunk has no directory of its own. */
@@ -419,21 +437,10 @@ static err_t check_rows(const struct recipe *r)
 err_t recipe_check_objective(const struct recipe *recipe)
 {
     static err_t (*const checks[])(const struct recipe *recipe) = {
-        check_drawable,
-        check_completions,
-        check_needs,
-        check_kl,
-        check_policy_keys,
-        check_gate,
-        check_reduction,
-        check_pairs,
-        check_correction,
-        check_advantage,
-        check_critic,
-        check_reference,
-        check_rows,
-        check_ratio_to,
-        check_completions_trained,
+        check_drawable,    check_completions, check_needs,     check_kl,
+        check_policy_keys, check_gate,        check_reduction, check_pairs,
+        check_correction,  check_advantage,   check_critic,    check_reference,
+        check_rows,        check_ratio_to,    check_greedy,    check_completions_trained,
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         TRY(checks[i](recipe));

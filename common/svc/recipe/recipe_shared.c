@@ -54,6 +54,7 @@ void recipe_of_samples(const struct recipe *recipe, recipe_tell fn, void *arg)
     tell(recipe, samples, sizeof samples / sizeof *samples, fn, arg);
     tell_other(recipe, "data.special_tokens", "text", fn, arg);
     tell_other(recipe, "data.add_special_tokens", "false", fn, arg);
+    tell_other(recipe, "generator.greedy_baseline", "false", fn, arg);
     tell_other(recipe, "data.now", "1767225600", fn, arg);
     tell_other(recipe, "model.head", "float32", fn, arg);
 }

@@ -146,6 +146,7 @@
     X(count,  kv_bytes, "0",             FIXED, FROM(0, 0x1p50), "memory for keys and values; when it is full the youngest completions wait. 0: enough for the longest completion in every slot") \
     X(count,  step_rows, "512",           FIXED, FROM(1, 65536), "tokens computed in one step, prompts' and new ones together") \
     X(count,  num_generations, "4",       FIXED, FROM(1, 1024), "completions of one prompt: a group, of at most 64 MiB with all that is added on its way") \
+    X(flag,   greedy_baseline, "false",   FIXED, ANY, "the last completion of a prompt takes the likeliest tokens: others are compared with it (learner.advantage: greedy), and it is not trained") \
     X(count,  max_tokens, "256",          FIXED, FROM(1, 1048576), "longest completion in tokens; longer ones are cut off") \
     X(number, temperature, "1.0",         FIXED, FROM(0.001, 100), "sampling temperature") \
     X(number, top_p,    "1.0",            FIXED, ABOVE(0, 1),   "sampling takes the likeliest tokens, up to this total probability") \
@@ -205,6 +206,7 @@
     X(word,   advantage, "default",      FIXED, WORDS(WORD_LIST_AFTER("default", ADVANTAGES)), \
       "how much better a completion is than the others, from its reward; default: as the objective has it") \
     X(number, advantage_epsilon, "1e-4", LIVE,  FROM(0, 1),    "added to the standard deviation that advantages are divided by (group_z, batch_z)") \
+    X(number, baseline_decay, "0.9",     LIVE,  FROM(0, 1),    "of the running mean of rewards that is the baseline, a round (advantage: ema)") \
     X(number, advantage_beta, "0.5",     LIVE,  ABOVE(0, 1e6), "temperature of a group's value (advantage: soft_value)") \
     X(word,   normalize_advantages, "default", FIXED, WORDS("default|true|false"), \
       "whether advantages of completions, and of to_go, are brought to mean 0 and standard deviation 1 over the round's tokens; default: as the objective has it") \

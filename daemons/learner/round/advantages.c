@@ -3,6 +3,7 @@
 #include "rl/advantages/advantage.h"
 #include "rl/advantages/gae.h"
 #include "rl/advantages/whiten.h"
+#include "rl/running.h"
 #include "wire/rollout.h"
 
 /* ---- what estimators read beside rewards */
@@ -57,6 +58,20 @@ static void read_tokens(const struct columns *columns, double *ret_tokens, doubl
     }
 }
 
+/* The running mean of earlier rounds' rewards, which this round's then moves; its own mean where
+ * there is no earlier one. */
+static double move_baseline(const struct round_run *run, const double *reward)
+{
+    const size_t count = run->batch->columns->sequences;
+    double sum = 0;
+    for (size_t s = 0; s < count; s++)
+        sum += reward[s];
+    const double mean = sum / (double)count,
+                 baseline = running_or(run->running, RUNNING_baseline, mean);
+    running_average(run->running, RUNNING_baseline, run->recipe->learner.baseline_decay, mean);
+    return baseline;
+}
+
 /* ---- the stages */
 
 err_t advantages_fill(struct round_run *run)
@@ -68,12 +83,15 @@ err_t advantages_fill(struct round_run *run)
     SCOPED_MEM double *log_weight = mem_array(columns->sequences, sizeof *log_weight);
     if (settings->advantage == ADVANTAGE_MULTI)
         TRY(read_scores(run, &scores));
+    const double baseline =
+        settings->advantage == ADVANTAGE_EMA ? move_baseline(run, columns->at[COLUMN_REWARD]) : 0;
     read_tokens(columns, tokens, log_weight);
     const struct advantage_in in = {.groups = columns->units,
                                     .first = columns->unit,
                                     .reward = columns->at[COLUMN_REWARD],
                                     .tokens = tokens,
                                     .log_weight = log_weight,
+                                    .baseline = baseline,
                                     .scorers = run->recipe->rewarder.scorers.count,
                                     .score = scores.score,
                                     .score_weight = scores.weight};

@@ -27,8 +27,10 @@ static void without_keys_an_objective_is_its_row(void **state)
     for (size_t i = 0; (objective = objective_at(i)); i++) {
         const bool proximal = objective->row.needs & COLUMN_BIT(COLUMN_PROXIMAL_LOGP);
         SCOPED_MEM char *text =
-            mem_printf("learner: {objective: %s, ratio_to: %s}\nrewarder: {reference: frozen}",
-                       objective->row.name, proximal ? "proximal" : "behaviour");
+            mem_printf("learner: {objective: %s, ratio_to: %s}\nrewarder: {reference: frozen}\n"
+                       "generator: {greedy_baseline: %s}",
+                       objective->row.name, proximal ? "proximal" : "behaviour",
+                       objective->row.defaults.advantage == ADVANTAGE_GREEDY ? "true" : "false");
         if (objective->row.data == DATA_MIXTURE)
             continue; // the recipe refuses it
         struct objective_config got = config_of(text);

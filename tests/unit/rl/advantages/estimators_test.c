@@ -44,6 +44,8 @@ static void estimators_by_hand(void **)
     ASSERT_ADVANTAGES(OF(ADVANTAGE_MAXRL), OF(0), -0.5, 1, -0.5, 0, 0);
     ASSERT_ADVANTAGES(OF(ADVANTAGE_SHIFTED, .advantage_shift = -0.1), OF(0), -0.9, 2.1, -0.9, 0.1,
                       0.1);
+    ASSERT_ADVANTAGES(OF(ADVANTAGE_GREEDY), OF(0), 0, 3, 0, 0, 0);
+    ASSERT_ADVANTAGES(OF(ADVANTAGE_EMA), OF(.baseline = 0.5), 0.5, 3.5, 0.5, 1.5, 1.5);
     const double soft = 2 * log((2 * exp(0.5) + exp(2)) / 3);
     ASSERT_ADVANTAGES(OF(ADVANTAGE_SOFT_VALUE, .advantage_beta = 2), OF(0), 1 - soft, 4 - soft,
                       1 - soft, 0, 0);
