@@ -152,17 +152,18 @@ static void set_rows(const struct recipe_learner *learner, struct objective_conf
     const bool has_one = ret->rows.distance != DISTANCE_NONE;
     ret->rows.entropy_coef = learner->rows.entropy_coef;
     distance_find(learner->rows.distance, &ret->rows.distance);
-    if (!has_one) {
-        ret->rows.coef = 1;
-        ret->rows.beta = 0.5;
+    if (ret->rows.distance != DISTANCE_NONE) {
+        ret->rows.coef = has_one ? ret->rows.coef : 1;
+        ret->rows.beta = has_one ? ret->rows.beta : 0.5;
+        set_number(learner->rows.coef, &ret->rows.coef);
+        set_number(learner->rows.beta, &ret->rows.beta);
     }
-    set_number(learner->rows.coef, &ret->rows.coef);
-    set_number(learner->rows.beta, &ret->rows.beta);
     set_number(learner->dpo.beta, &ret->tdpo.beta);
     set_number(learner->tdpo.alpha, &ret->tdpo.alpha);
-    ret->contrast.coef = learner->contrast.coef;
-    ret->ift.gamma = learner->ift.gamma;
-    ret->ift.detached = learner->ift.detached;
+    if (ret->contrast.coef > 0)
+        ret->contrast.coef = learner->contrast.coef;
+    if (ret->ift.gamma > 0)
+        ret->ift = (struct ift_config){learner->ift.gamma, learner->ift.detached};
 }
 
 err_t settings_objective(const struct recipe *recipe, const struct objective **ret,

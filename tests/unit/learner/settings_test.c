@@ -26,10 +26,13 @@ static void without_keys_an_objective_is_its_row(void **state)
     const struct objective *objective;
     for (size_t i = 0; (objective = objective_at(i)); i++) {
         const bool proximal = objective->row.needs & COLUMN_BIT(COLUMN_PROXIMAL_LOGP);
+        const bool rows = objective_terms(&objective->row, &objective->row.defaults) &
+                          ROW_TERMS_OF_REFERENCE; // the reference is in the learner then
         SCOPED_MEM char *text =
-            mem_printf("learner: {objective: %s, ratio_to: %s}\nrewarder: {reference: frozen}\n"
-                       "generator: {greedy_baseline: %s}",
+            mem_printf("learner: {objective: %s, ratio_to: %s, reference: {kind: %s}}\n"
+                       "rewarder: {reference: %s}\ngenerator: {greedy_baseline: %s}",
                        objective->row.name, proximal ? "proximal" : "behaviour",
+                       rows ? "frozen" : "none", rows ? "none" : "frozen",
                        objective->row.defaults.advantage == ADVANTAGE_GREEDY ? "true" : "false");
         if (objective->row.data == DATA_MIXTURE)
             continue; // the recipe refuses it
