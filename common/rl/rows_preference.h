@@ -149,6 +149,10 @@
       "the log-ratio to the sampler, times beta, explains what a reward is beyond the group's soft value", \
       "OAPL 2026, arXiv 2602.19362", LAG_OF_SQUARES, \
       RESIDUAL_FORM(ADVANTAGE_SOFT_VALUE), .advantage_beta = 0.5, .residual = {RESIDUAL_REWARD, FROM_BEHAVIOUR, .beta = 1e-3, .factor = 1}) \
+    X(sppo, kernel_residual, OBJECTIVE_SEQUENCE, DATA_REWARDS, COLUMN_BIT(COLUMN_ADVANTAGE) | NEEDS_OF_REFERENCE, OUTPUT_LOGP, 0, \
+      "u of each is the probability, less 1/2, of being better than another of its group, over beta", \
+      "Wu 2024, arXiv 2405.00675", "the reference is the iterate before: the older the completions, the older it should be", \
+      RESIDUAL_FORM(ADVANTAGE_PREFERENCE), .residual = {RESIDUAL_LOGP, FROM_REFERENCE, .beta = 1e-3, .factor = 1}) \
     ROW_LIST(X, exo, NEEDS_OF_REFERENCE, "reverse KL over a group, to the softmax of rewards", \
       "Ji 2024, arXiv 2402.00856", LAG_OF_LISTS, LIST_EXO, .beta = 0.5, .reward_beta = 0.5) \
     ROW_LIST(X, dpo_rw, NEEDS_OF_REFERENCE, "cross-entropy over a group, to the softmax of rewards", \

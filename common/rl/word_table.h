@@ -64,7 +64,8 @@
     W(ADVANTAGE_SOFT_VALUE, "soft_value", "R - beta log mean exp(R / beta) of the group, beta of advantage_beta (OAPL, A*-PO)") \
     W(ADVANTAGE_ESS,        "ess",        "R - mean of the group, each weighed by its squared importance weight and its tokens, which stand for the squared norm of its gradient (VCPO)") \
     W(ADVANTAGE_GREEDY,     "greedy",     "R - R of the group's last completion, which is greedy (generator.greedy_baseline) and trains nothing (ReMax)") \
-    W(ADVANTAGE_MULTI,      "multi",      "the weighted sum of each scorer's (score - mean) / (standard deviation + advantage_epsilon) in the group, then the same over the round (GDPO)")
+    W(ADVANTAGE_MULTI,      "multi",      "the weighted sum of each scorer's (score - mean) / (standard deviation + advantage_epsilon) in the group, then the same over the round (GDPO)") \
+    W(ADVANTAGE_PREFERENCE, "preference", "P - 1/2, P the mean over the others of the group of sigma(R - theirs) (SPPO)")
 
 /* Weights for the gap between the policy that sampled and the one that ratios are taken to (rl/kernels/correction.h). */
 #define CORRECTIONS(W) \

@@ -1,5 +1,6 @@
 #include "rl/advantages/advantage.h"
 #include "rl/kernels/gate.h"
+#include "rl/preference/sigmoid.h"
 #include <math.h>
 #include <stdbool.h>
 
@@ -118,6 +119,18 @@ static void best_alone(const struct group_of *group, double scale, double *ret)
         ret[i] = i == best ? (group->reward[best] - second) * scale : 0;
 }
 
+/* How probably each is better than another one of the group, by the rewards, beyond 1/2. */
+static void preferences(const struct group_of *group, double *ret)
+{
+    for (size_t i = 0; i < group->n; i++) {
+        ret[i] = 0;
+        for (size_t j = 0; j < group->n; j++)
+            ret[i] += j == i
+                          ? 0
+                          : (sigmoid(group->reward[i] - group->reward[j]) - 0.5) / (group->n - 1.0);
+    }
+}
+
 static void fill_group(const struct objective_config *config, const struct advantage_in *in,
                        size_t g, double round_scale, double *ret)
 {
@@ -127,6 +140,10 @@ static void fill_group(const struct objective_config *config, const struct advan
                  scale = nothing ? 0 : round_scale * group_scale(config, &group);
     if (config->advantage == ADVANTAGE_PASS_K && !nothing) {
         best_alone(&group, scale, ret + group.begin);
+        return;
+    }
+    if (config->advantage == ADVANTAGE_PREFERENCE && !nothing) {
+        preferences(&group, ret + group.begin);
         return;
     }
     for (size_t i = 0; i < group.n; i++)

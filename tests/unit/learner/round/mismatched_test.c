@@ -106,8 +106,8 @@ static double expected(const struct bench *b, uint64_t seed, double *ret_z0)
 
 static void a_round_compares_with_completions_of_other_prompts(void **)
 {
-    int above = 0;
-    for (uint64_t seed = 11; seed < 15; seed++) {
+    int above = 0, seeds = 0;
+    for (uint64_t seed = 11; seed < 31 && (above == 0 || above == seeds); seed++, seeds++) {
         struct bench b;
         double z0;
         open_kto(&b, "learner.micro_tokens=64", seed);
@@ -123,7 +123,7 @@ static void a_round_compares_with_completions_of_other_prompts(void **)
         assert_true(digest_equal(&cut, &one));
         bench_close(&b);
     }
-    assert_true(above > 0);
+    assert_in_range(above, 1, seeds - 1); // the floor at 0 has held, and has not
 }
 
 static void a_reference_in_the_learner_is_asked_for(void **)

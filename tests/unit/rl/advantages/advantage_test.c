@@ -104,7 +104,25 @@ static void raw_is_the_reward_and_one_is_one(void **state)
     assert_true(got[0] == 1); // no groups, nothing written
 }
 
+/* Of two completions P is sigma of the difference; of more, the mean over the others. */
+static void a_preference_is_the_mean_over_the_others(void **)
+{
+    static const double reward[] = {1, -0.5, 0.25, 0.25};
+    const double a = 1 / (1 + exp(-1.5)), b = 1 / (1 + exp(-0.75));
+    double got[4];
+    const struct advantage_in two = {1, (size_t[]){0, 2}, reward},
+                              four = {1, (size_t[]){0, 4}, reward};
+    compute(ADVANTAGE_PREFERENCE, &two, 0, got);
+    assert_near(got[0], a - 0.5, 1e-15);
+    assert_near(got[1], 0.5 - a, 1e-15);
+    compute(ADVANTAGE_PREFERENCE, &four, 0, got);
+    assert_near(got[0], (a + 2 * b) / 3 - 0.5, 1e-15);
+    assert_near(got[1], (1 - a + 2 * (1 - b)) / 3 - 0.5, 1e-15);
+    assert_near(got[2], ((1 - b) + b + 0.5) / 3 - 0.5, 1e-15);
+}
+
 TESTS(cmocka_unit_test(advantages_agree_with_the_reference),
       cmocka_unit_test(equal_rewards_teach_exactly_nothing),
       cmocka_unit_test(groups_do_not_see_each_other),
+      cmocka_unit_test(a_preference_is_the_mean_over_the_others),
       cmocka_unit_test(raw_is_the_reward_and_one_is_one))
