@@ -2,11 +2,12 @@
  * the way, with values kept from update to update in its checkpoints. Recorded rounds are trained
  * again; a version of other bits than the recorded ones would end the learner.
  *
- * By itself one row of each kernel on preferences; RLHFD_OBJECTIVES=all: every row, or some by
- * their names, "kto,exo". */
+ * By itself one row of each kernel on preferences, at lag 0 to the weights that they always end
+ * with (testing/golden.h). RLHFD_OBJECTIVES=all: every row, or some by their names, "kto,exo". */
 #include "base/file.h"
 #include "base/mem.h"
 #include "rl/objective.h"
+#include "testing/golden.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUN_MS = 100000, ROUNDS = 7, GROUPS = 6 };
+enum { RUN_MS = 100000, ROUNDS = 7, GROUPS = 6, UPDATES = 2 };
 
 static const char by_itself[] = "beta_dpo,bco,exo,tba";
 
@@ -48,7 +49,7 @@ static struct ring prepare(const struct objective_row *row)
                                           whole_rows ? ", reference: {kind: frozen}" : "");
     return ring_prepare(&(struct ring_options){.rounds = ROUNDS,
                                                .groups = GROUPS,
-                                               .lag = 1,
+                                               .lag = has(by_itself, row->name) ? 0 : 1,
                                                .learner = learner,
                                                .rewarder = refers ? "reference: frozen, " : NULL});
 }
@@ -74,6 +75,11 @@ static void train(const struct objective_row *row)
     const struct ring_result result = ring_read(&ring);
     assert_int_equal(result.rounds, ROUNDS);
     assert_true(result.rollbacks == 0);
+    if (has(by_itself, row->name)) {
+        SCOPED_JSON json_t *versions =
+            golden_versions(ring.recipe, ring.run, "policy", ROUNDS * UPDATES);
+        golden_check("objectives", row->name, versions);
+    }
     print_message("%s\n", row->name);
 }
 

@@ -1,4 +1,7 @@
-/* The parts of a step's first pass (step.h), which knows how to compute log-probabilities.
+/* The parts of a step's first pass (step.h), which knows how to compute log-probabilities: that of
+ * an objective that is coupled (objective_is_coupled). Without gradient it leaves the
+ * log-probabilities of all, of which all slopes are computed. In the second pass each sequence is a
+ * unit. So a group of any size takes the memory of its longest sequence.
  *
  *     struct step_batch other = coupled_mismatched(batch);
  *     TRY(step_logp(step, batch, batch->columns->at[COLUMN_LOGP]));

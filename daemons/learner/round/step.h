@@ -10,10 +10,8 @@
  * prompt's rows depends on the sequences alone (pack.h). A micro-batch, and a stretch of it whose
  * logits are in memory at once, is a range of the batch's columns: nothing is copied.
  *
- * An objective that is coupled (objective_is_coupled) has two passes over the batch. The first,
- * without gradient, leaves the log-probabilities of all, of which all slopes are computed. In the
- * second each sequence is a unit. So a group of any size takes the memory of its longest sequence.
- * Owner: the compute thread. */
+ * An objective that is coupled has two passes over the batch (coupled.h). Owner: the compute
+ * thread. */
 #pragma once
 #include "learner/round/trainee.h"
 #include "model/pack.h"
@@ -30,12 +28,10 @@ struct step_config {
     bool proximal;
     /* Rows of a micro-batch; a block (pack.h) that has more is one by itself. */
     int micro_tokens;
-    /* Rows of the longest sequence that may come. */
-    int longest;
+    int longest; // rows of the longest sequence that may come
     /* Of the largest group that may come. Only objectives that take whole groups read it. */
     int completions;
-    /* Of activations: FORWARD_INPUTS. */
-    bool checkpointing;
+    bool checkpointing; // of activations: FORWARD_INPUTS
     /* Whose value head is trained, too, at this rate; NULL: none. The step's trainee itself: values
      * alone are trained, by `schedule`. Another, which is a head alone: it reads the hidden states
      * of the step's trainee. */
@@ -44,8 +40,7 @@ struct step_config {
     /* The reference that the learner itself keeps; the trainee's model, to take it without its
      * adapter; borrowed. NULL: there is none. */
     struct model *reference;
-    /* The entropy's bonus may become more than 0 (step_set_entropy). */
-    bool steers_entropy;
+    bool steers_entropy; // its bonus may become more than 0 (step_set_entropy)
     /* Objectives keep these from update to update; borrowed. NULL: nothing is kept. */
     struct running *running;
 };
@@ -65,8 +60,7 @@ struct step_batch {
      * in COLUMN_FRESH and COLUMN_FOREIGN with COLUMN_BEHAVIOUR_LOGP. step_logp and step_values read
      * no column: NULL is allowed there. */
     struct columns *columns;
-    /* (sequences) The prompt of each with a completion of another prompt, whose reference sums are
-     * in COLUMN_MISMATCHED_REFERENCE. NULL: no objective asks for them. */
+    /* (sequences) Completions behind other prompts (mismatching.h). NULL: not asked for. */
     const struct sequence *mismatched;
     float inverse_temperature;
 };
@@ -88,7 +82,6 @@ struct step_result {
 };
 
 struct step;
-
 /* trainee: borrowed; its gradient is this step's while an update is made. INVALID: settings that
  * the objective cannot have. UNIMPLEMENTED: the objective has slopes that the backward does not
  * take. EXHAUSTED: the workspace does not fit into memory. */
@@ -103,31 +96,26 @@ err_t step_configure(struct step *step, const struct step_config *config);
  * finite. Then the weights are unchanged. */
 err_t step_run(struct step *step, const struct step_batch *batch, struct step_result *ret);
 
-/* Log-probabilities of the targets under the present weights, into ret (targets). */
+/* Log-probabilities of the targets under the present weights, into ret (targets); likewise values,
+ * if the step has a critic. */
 err_t step_logp(struct step *step, const struct step_batch *batch, double *ret);
+err_t step_values(struct step *step, const struct step_batch *batch, double *ret);
 
 /* The same under the reference. INVALID: there is none. */
 bool step_has_reference(const struct step *step);
 err_t step_reference_logp(struct step *step, const struct step_batch *batch, double *ret);
 
-/* Adds COLUMN_LOGP and the columns of the terms that the objective has, under the present
- * weights. */
+/* Adds COLUMN_LOGP and the columns of terms that the objective has, under the present weights. */
 err_t step_columns(struct step *step, const struct step_batch *batch);
 
-/* The same of values: the step has a critic. */
-err_t step_values(struct step *step, const struct step_batch *batch, double *ret);
-
 size_t step_bytes(const struct step *step); // of the workspace: activations and their gradients
-
 /* Made so far: 1 while only other settings change. */
 uint64_t step_workspaces(const struct step *step);
 const struct objective *step_objective(const struct step *step);
 const struct objective_config *step_settings(const struct step *step);
 
-/* Of the KL term in the loss, from the next update on. */
+/* Of the KL term in the loss, and of the entropy's bonus, from the next update on. */
 void step_set_kl(struct step *step, double coef);
-
-/* Of the entropy's bonus, likewise. */
 void step_set_entropy(struct step *step, double coef);
 
 /* From the next update on a critic that is another trainee is trained alone. The step's trainee

@@ -168,7 +168,60 @@ static void a_learner_trains_repeatably(void **)
     assert_ok(settings_repeatable(be));
 }
 
-TESTS(cmocka_unit_test(a_learner_trains_repeatably),
+/* Words and numbers of preferences; LIVE ones are in live_test.c, too. */
+static void keys_of_preferences_reach_their_fields(void **)
+{
+    struct objective_config c =
+        config_of("learner: {objective: dpo, dpo: {loss_type: bco_pair, beta: 0.3, anchor: batch, "
+                  "f_divergence_type: alpha_divergence, f_alpha_divergence_coef: 0.4}}\n"
+                  "rewarder: {reference: frozen}");
+    assert_true(c.pair.loss == PAIR_BCO && c.pair.beta == 0.3 && c.pair.anchor == ANCHOR_BATCH);
+    assert_true(c.pair.score == SCORE_ALPHA_DIVERGENCE && c.pair.alpha == 0.4);
+    c = config_of(
+        "learner: {objective: dpo, dpo: {ld_alpha: 0.25}}\nrewarder: {reference: frozen}");
+    assert_true(c.pair.score == SCORE_LENGTH && c.pair.alpha == 0.25);
+    c = config_of("learner: {objective: cdpo, dpo: {loss_type: hinge}}\n"
+                  "rewarder: {reference: frozen}");
+    assert_true(c.pair.loss == PAIR_HINGE && c.pair.label_smoothing == 0);
+    c = config_of("learner: {objective: kto, kto: {rule: threshold, threshold: -0.5, anchor: zero, "
+                  "beta: 0.2, desirable_weight: 1.5, undesirable_weight: 0.5}}\n"
+                  "rewarder: {reference: frozen}");
+    assert_true(c.label.rule == LABELS_THRESHOLD && c.label.threshold == -0.5);
+    assert_true(c.label.anchor == ANCHOR_ZERO && c.label.beta == 0.2);
+    assert_true(c.label.desirable == 1.5 && c.label.undesirable == 0.5);
+    c = config_of("learner: {objective: exo, listwise: {beta: 0.2, reward_beta: 3}}\n"
+                  "rewarder: {reference: frozen}");
+    assert_true(c.list.beta == 0.2 && c.list.reward_beta == 3);
+    c = config_of("learner: {objective: rebel, residual: {beta: 0.5}}");
+    assert_true(c.residual.beta == 0.5);
+}
+
+static void keys_without_a_score_for_them_are_refused(void **)
+{
+    static const struct {
+        const char *learner, *want;
+    } cases[] = {
+        {"objective: dpo, dpo: {alpha: 0.3}",
+         "learner.dpo.alpha: 0.3 goes with pairs whose score is alpha; here it is reverse_kl"},
+        {"objective: simpo, dpo: {ld_alpha: 0.3}", "learner.dpo.ld_alpha: 0.3 goes with"},
+        {"objective: simpo, dpo: {f_divergence_type: js_divergence}",
+         "learner.dpo.f_divergence_type: 'js_divergence' goes with"},
+        {"objective: f_dpo, dpo: {loss_type: ipo}", "the ipo loss is of reverse_kl alone"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SCOPED(recipe) recipe = NULL;
+        const struct objective *objective;
+        struct objective_config config;
+        SCOPED_MEM char *text =
+            mem_printf("learner: {%s}\nrewarder: {reference: frozen}", cases[i].learner);
+        assert_ok(recipe_parse(text, strlen(text), "ring.yaml", ".", NULL, &recipe));
+        assert_err(ERR_INVALID, cases[i].want, settings_objective(recipe, &objective, &config));
+    }
+}
+
+TESTS(cmocka_unit_test(keys_of_preferences_reach_their_fields),
+      cmocka_unit_test(keys_without_a_score_for_them_are_refused),
+      cmocka_unit_test(a_learner_trains_repeatably),
       cmocka_unit_test(without_keys_an_objective_is_its_row),
       cmocka_unit_test(each_key_reaches_its_field), cmocka_unit_test(a_default_follows_its_key),
       cmocka_unit_test(a_live_change_takes_the_default_along),

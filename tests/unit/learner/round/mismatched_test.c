@@ -79,7 +79,7 @@ static double u_of(uint64_t seed, const struct group *group, const struct comple
     return logp_of(3, &s) - logp_of(seed, &s);
 }
 
-/* What the round's loss must be; *ret_z0. */
+/* The loss that the round must have; *ret_z0. */
 static double expected(const struct bench *b, uint64_t seed, double *ret_z0)
 {
     const struct label_config kto = {LABEL_KTO, .beta = 0.1, .desirable = 1, .undesirable = 1};

@@ -1,6 +1,6 @@
-/* Every row on preferences trains rounds in process: how a batch is cut changes no bit, values that
- * are kept from update to update are moved and decide the next one, and what is drawn from a group
- * follows from its rewards. */
+/* Every row on preferences trains rounds in process. How a batch is cut changes no bit. Values that
+ * are kept from update to update are moved, and decide the next one. The sequences drawn from a
+ * group follow from its rewards. */
 #include "base/mem.h"
 #include "learner/round/roundbatch.h"
 #include "rl/preference/label.h"
