@@ -55,7 +55,7 @@
 #define ANCHORS(W) \
     W(ANCHOR_ZERO,       "zero",       "0") \
     W(ANCHOR_BATCH,      "batch",      "beta z0, z0 the mean of u over the update, not below 0: the KL from the reference where completions are on policy") \
-    W(ANCHOR_MISMATCHED, "mismatched", "the same of prompts with completions of other prompts (KTO as in TRL); needs a pass more and a reference in the learner: an adapter's base, or rlhfctl train") \
+    W(ANCHOR_MISMATCHED, "mismatched", "the same of prompts with completions of other prompts (KTO as in TRL); needs a pass more and a reference in the learner: learner.reference.kind, an adapter's base, or rlhfctl train") \
     W(ANCHOR_RUNNING,    "running",    "the mean over the updates so far, this one too, of the mean of beta u (BCO as in TRL)")
 
 /* Losses on a completion and its label (rl/preference/label.h), x = beta u - anchor. */

@@ -250,7 +250,7 @@ static bool is_chosen(const struct objective_row *row)
     const char *list = getenv("RLHFD_OBJECTIVES");
     const bool drawn = row->needs & COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP) ||
                        (row->data == DATA_REWARDS && row->defaults.gate.gate != GATE_NONE);
-    if (drawn || row->data == DATA_DEMONSTRATIONS || row->outputs != OUTPUT_LOGP)
+    if (drawn || row->data == DATA_DEMONSTRATIONS || objective_has_critic(row))
         return false;
     return (list && strcmp(list, "all") == 0) || has(list ? list : by_itself, row->name);
 }
@@ -266,10 +266,12 @@ static const char *rows_for(enum objective_data data)
 static void repeats(const struct place *place, const struct objective_row *row)
 {
     SCOPED_MEM char *again = mem_printf("%s_again", row->name);
+    const bool whole_rows = objective_terms(row, &row->defaults) & ROW_TERMS_OF_REFERENCE,
+               refers = row->needs & COLUMN_BIT(COLUMN_REFERENCE_LOGP) && !whole_rows;
     SCOPED_MEM char *learner =
-        mem_printf("learner={objective: %s, groups: 6, threads: 1, optimizer: {lr: 2e-3}%s}",
-                   row->name, strcmp(row->name, "kto") == 0 ? ", kto: {anchor: mismatched}" : "");
-    const bool refers = row->needs & COLUMN_BIT(COLUMN_REFERENCE_LOGP);
+        mem_printf("learner={objective: %s, groups: 6, threads: 1, optimizer: {lr: 2e-3}%s%s}",
+                   row->name, strcmp(row->name, "kto") == 0 ? ", kto: {anchor: mismatched}" : "",
+                   whole_rows ? ", reference: {kind: frozen}" : "");
     const char *run = testing_path(place->directory, row->name),
                *killed = testing_path(place->directory, again),
                *log = testing_path(place->directory, "log"),
@@ -306,6 +308,36 @@ static void rows_of_objectives_repeat(void **state)
         }
     assert_true(rows > 0 || getenv("RLHFD_OBJECTIVES"));
     print_message("%d objectives\n", rows);
+}
+
+/* A reference of the learner's own that moves, and is in its checkpoints. */
+static void a_reference_that_moves_comes_back(void **state)
+{
+    const struct place *place = *state;
+    const char *run = testing_path(place->directory, "ema"),
+               *killed = testing_path(place->directory, "ema_again"),
+               *log = testing_path(place->directory, "log");
+    static const char learner[] = "learner={objective: dpo, groups: 6, reference: {kind: ema, "
+                                  "mixup_alpha: 0.5, sync_steps: 3}}";
+    const char *const words[] = {"train", place->recipe, "--run", killed,
+                                 "--set", learner,       "--set", "rewarder.reference=none",
+                                 NULL};
+    struct process train = process_start_words(log, "rlhfctl", words);
+    wait_updates(killed, 7);
+    process_kill(&train, SIGKILL);
+    process_wait(&train, RUN_MS);
+    for (int i = 0; i < 2; i++) {
+        char *output;
+        const int status =
+            TRAIN(place, i ? killed : run, "--set", learner, "--set", "rewarder.reference=none");
+        if (status)
+            print_error("%s\n", output);
+        free(output);
+        assert_int_equal(status, 0);
+    }
+    assert_same_weights(run, killed);
+    SCOPED_MEM char *text = text_in(run, "updates.jsonl");
+    assert_non_null(strstr(text, "\"reference\":"));
 }
 
 static void an_adapter_has_its_base_as_reference(void **state)
@@ -381,6 +413,7 @@ int main(void)
         cmocka_unit_test(a_killed_run_comes_to_the_same_weights),
         cmocka_unit_test(a_chunk_has_the_model_before_it_as_reference),
         cmocka_unit_test(rows_of_objectives_repeat),
+        cmocka_unit_test(a_reference_that_moves_comes_back),
         cmocka_unit_test(an_adapter_has_its_base_as_reference),
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(weights_that_do_not_repeat_are_told),

@@ -29,6 +29,12 @@ static err_t check_objective(const struct recipe *recipe)
                             row->data == DATA_DEMONSTRATIONS
                                 ? "demonstrations (rlhfctl sft)"
                                 : "completions that generators draw (rlhfctl up)");
+    if (recipe->train.chunks != 1 && recipe->learner.reference.kind != RECIPE_REFERENCE_NONE)
+        return recipe_wrong(recipe, "train.chunks",
+                            "%" PRId64
+                            " moves the reference, which learner.reference.kind keeps in "
+                            "another way; allowed: 1, or kind: none",
+                            recipe->train.chunks);
     if (recipe->learner.kl.coef > 0 && recipe->learner.kl.place == RECIPE_KL_IN_REWARD)
         return recipe_wrong(recipe, "learner.kl.place",
                             "reward: rows from a file have none; allowed: loss");

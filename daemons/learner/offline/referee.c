@@ -38,14 +38,14 @@ static err_t begin_anew(struct offline *o, const struct chunk *chunk)
     return OK;
 }
 
-/* Of the first chunk an adapter's own base is the reference, unless another was asked for: then the
- * round fills the column (round/referring.h). */
+/* Of the first chunk the learner may have the reference itself: then the round fills the column
+ * (round/referring.h). */
 static err_t open_frozen(struct offline *o, const struct chunk *chunk)
 {
     static char own[] = "frozen";
     const char *given = o->recipe.rewarder.reference_path;
     frozen_free(STEAL(o->frozen));
-    if (!o->refers || (!chunk->number && recipe_refers_to_base(&o->recipe)))
+    if (!o->refers || (!chunk->number && recipe_refers_itself(&o->recipe)))
         return OK;
     SCOPED_MEM char *path = chunk->number ? reference_path(o, chunk->number)
                                           : mem_string(*given ? given : o->recipe.model.path);

@@ -24,7 +24,7 @@ struct round_run {
     const struct recipe *recipe;
     struct round_config config;
     struct model *model; // the policy's, as config has it
-    /* Of the learner's own (mismatching.h); NULL: there is none but an adapter's base. */
+    /* mismatching.h; NULL: the learner's own reference. */
     const struct referee *referee;
     /* Moved by stages and by the updates; NULL: none is kept. */
     struct running *running;
