@@ -210,7 +210,7 @@
     X(number, baseline_decay, "0.9",     LIVE,  FROM(0, 1),    "of the running mean of rewards that is the baseline, a round (advantage: ema)") \
     X(number, advantage_beta, "0.5",     LIVE,  ABOVE(0, 1e6), "temperature of a group's value (advantage: soft_value)") \
     X(word,   normalize_advantages, "default", FIXED, WORDS("default|true|false"), \
-      "whether advantages of completions, and of to_go, are brought to mean 0 and standard deviation 1 over the round's tokens; default: as the objective has it") \
+      "whether advantages of completions, and of to_go, are brought to mean 0 and standard deviation 1 over the round's tokens (TRL's rloo: over its completions); default: as the objective has it") \
     X(word,   gate, "default",           FIXED, WORDS(WORD_LIST_AFTER("default", GATES)), \
       "how the ratio to older weights limits a step; default: as the objective has it") \
     X(number_or_default, epsilon, "default", LIVE, FROM(0, 1), "ratios are clipped below 1 - epsilon (gate: clip), their logarithms held above -epsilon (geo_clip); default: as the objective has it, mostly 0.2") \

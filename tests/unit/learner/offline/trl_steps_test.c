@@ -59,15 +59,22 @@ static const struct same {
     {"cpo", "simpo", "objective: simpo, dpo: {beta: 2, simpo_gamma: 0.5}"},
     {"cpo", "simpo + nll", "objective: simpo, dpo: {beta: 2, simpo_gamma: 0.5, rpo_alpha: 0.3}"},
     {"cpo", "alphapo", "objective: alphapo, dpo: {beta: 2.5, simpo_gamma: 0.5, alpha: 0.25}"},
-    {"rloo", "rloo", "objective: rloo, importance_sampling_level: sequence"},
+    {"rloo", "rloo", "objective: rloo_sequence"},
     {"grpo", "grpo", "objective: grpo"},
     {"grpo", "grpo, beta", "objective: grpo, kl: {coef: 0.2}"},
+    {"grpo", "grpo, beta, unbiased", "objective: grpo, kl: {coef: 0.2, estimator: k3_unbiased}"},
     {"grpo", "grpo, delta", "objective: grpo, delta: 1.25"},
-    {"grpo", "dapo", "objective: grpo, reduction: token_mean, epsilon_high: 0.28"},
+    {"grpo", "dapo", "objective: dapo"},
     {"grpo", "bnpo", "objective: grpo, reduction: token_mean"},
-    {"grpo", "dr_grpo",
-     "objective: grpo, advantage: group_mean, reduction: const_norm, reduction_length: 8"},
-    {"grpo", "dapo, batch", "objective: grpo, advantage: batch_z, reduction: token_mean"},
+    {"grpo", "dr_grpo", "objective: dr_grpo, reduction_length: 8"},
+    {"grpo", "dapo, batch", "objective: lite_ppo"},
+    {"grpo", "cispo", "objective: cispo, cap: 1.2"},
+    {"grpo", "sapo", "objective: sapo"},
+    {"grpo", "gspo", "objective: gspo, epsilon: 0.05, epsilon_high: 0.08"},
+    {"grpo", "luspo",
+     "objective: gspo, epsilon: 0.2, epsilon_high: 0.2, reduction: const_norm, "
+     "reduction_length: 1"},
+    {"grpo", "vespo", "objective: vespo"},
 };
 
 /* ---- the batch */
