@@ -2,6 +2,7 @@
 #include "model/files/params.h"
 #include "model/pack.h"
 #include "rl/objective_table.h"
+#include "svc/recipe/recipe_lora.h"
 #include "svc/recipe/recipe_stage.h"
 #include <math.h>
 
@@ -76,6 +77,15 @@ static double learner_bytes(const struct recipe *r, const struct model_config *c
            (r->eval.every ? 2 * trains : 0);
 }
 
+/* A reference that the learner keeps: packed, or as what trains; and what it computes at once. */
+static double reference_bytes(const struct recipe *r, const struct model_config *c)
+{
+    const double each = recipe_reference_moves(r) ? 4 + 12 : 2;
+    if (r->learner.reference.kind == RECIPE_REFERENCE_NONE)
+        return 0;
+    return each * elements(c) + forward_bytes(c, rows(r, c)) + HEAD_ROWS * 4.0 * c->V;
+}
+
 void sizing_make(const struct recipe *recipe, const struct model_config *policy, double adapter,
                  const struct model_config *reference, const struct model_config *critic,
                  struct sizing *ret)
@@ -94,6 +104,8 @@ void sizing_make(const struct recipe *recipe, const struct model_config *policy,
         } else
             s.learner += 20.0 * policy->C;
     }
+    s.learner += reference_bytes(recipe, policy);
+    s.checkpoint += recipe_reference_moves(recipe) ? (2 + 12) * P : 0;
     if (recipe_has_reference(recipe)) {
         const struct model_config *frozen = reference ? reference : policy;
         s.rewarder += 2 * elements(frozen) + forward_bytes(frozen, rows(recipe, frozen)) +

@@ -14,7 +14,7 @@ LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"')
 UNITS = (("_seconds", "seconds"), ("_bytes", "bytes"), ("_tokens", "tokens"), ("_rounds", "rounds"), ("_ratio", "share"),
          ("_share", "share"), ("_frac", "share"), ("_pages", "pages"), ("_version", "version"))
 NAMED = {"rlhfd_" + name: unit for unit, names in {
-    "nats": "entropy kl_reference kl_behaviour kl_behaviour_k3 kl_token kl_token_k3 kl_mismatch kl_mismatch_k3",
+    "nats": "entropy row_distance kl_reference kl_behaviour kl_behaviour_k3 kl_token kl_token_k3 kl_mismatch kl_mismatch_k3",
     "rounds": "round lag_mean lag_max lag_expected lag_target lag_limit", "updates": "version lag_updates",
     "tokens": "length_mean decode_tokens tokens_trained tokens_generated", "share": "ess lag_ess success"}.items()
          for name in names.split()}

@@ -207,6 +207,11 @@ static void demonstrations_and_likelihoods_take_messages(void **state)
     status = SFT("--set", "sft.data=pairs.jsonl");
     SCOPED_MEM char *refused = said(2, status, output);
     assert_non_null(strstr(refused, "pairs.jsonl:1: a preference row; sft takes language"));
+    status = SFT("--set", "sft.data=train.jsonl", "--set", "sft.objective=ift");
+    free(said(0, status, output));
+    status = SFT("--set", "sft.data=train.jsonl", "--set", "sft.objective=rloo");
+    SCOPED_MEM char *compares = said(2, status, output);
+    assert_non_null(strstr(compares, "rloo trains on other data than demonstrations"));
     status = process_run(&output, RUN_MS, "rlhfctl", "eval", ring.recipe, "--model", ring.model,
                          "--json", "--prompts", "9", NULL);
     SCOPED_MEM char *figures = said(0, status, output);

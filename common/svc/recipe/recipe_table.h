@@ -30,6 +30,8 @@
  * its use, a test of its effect. */
 #pragma once
 #include "svc/recipe/recipe_preference_table.h"
+#include "svc/recipe/recipe_rows_table.h"
+
 // clang-format off
 
 #define RECIPE_ROOT(X, C, G) \
@@ -371,31 +373,6 @@
     X(number, target,  "0.0",    LIVE,  FROM(0, 1e6), "distance per completion, in nats, to which coef is steered (Ziegler 2019); 0: coef stays") \
     X(count,  horizon, "10000",  LIVE,  FROM(1, 1e9), "completions over which coef is steered")
 
-#define RECIPE_REFERENCE(X, C, G) \
-    C(kind, recipe_reference_kind, "none", FIXED, "none|frozen|ema|reset", \
-      "none here, but the rewarder's stage or an adapter's base; it stands still; it moves towards the weights (TR-DPO, Gorbatovski 2024); it becomes them (its hard update; ProRL)") \
-    X(path,   path, "", FIXED, ANY, "Hugging Face directory that it starts from, with the policy's tokens; empty: model.path") \
-    X(number, mixup_alpha, "0.6", FIXED, ABOVE(0, 1.000001), "kind: ema: share of the way to the weights that it goes (TRL's ref_model_mixup_alpha)") \
-    X(count,  sync_steps,  "512", FIXED, FROM(1, 1e9), "kind: ema, reset: updates between two moves (TRL's ref_model_sync_steps); it moves behind the last update of a round")
-
-#define RECIPE_ROWS(X, C, G) \
-    X(number, entropy_coef, "0.0", FIXED, FROM(0, 1e3), "the loss is less by it times the entropy, as tokens are reduced") \
-    X(number, entropy_target, "0.0", FIXED, FROM(0, 100), "mean entropy in nats; below it entropy_coef rises by entropy_coef_delta a round, above it falls, not below 0 (TRL's and Skywork's adaptive entropy); 0: it stays") \
-    X(number, entropy_coef_delta, "0.005", FIXED, ABOVE(0, 1e3), "entropy_target: the step of entropy_coef") \
-    X(word,   distance, "default", FIXED, WORDS(WORD_LIST_AFTER("default", DISTANCES)), "distance of whole distributions from the reference's, a term of the loss; default: as the objective has it") \
-    X(number_or_default, coef, "default", FIXED, FROM(0, 1e6), "weight of the distance; default: as the objective has it, and 1 with those that have none") \
-    X(number_or_default, beta, "default", FIXED, BELOW(0, 1), "distance: jsd: the reference's share of the mixture; default: as the objective has it, 0.5 with others")
-
-#define RECIPE_TDPO(X, C, G) \
-    X(number_or_default, alpha, "default", FIXED, FROM(0, 1e6), "weight of the difference of divergences; default: 1 of tdpo1, 0.5 of tdpo2")
-
-#define RECIPE_CONTRAST(X, C, G) \
-    X(number, coef, "1.0", FIXED, FROM(0, 1e6), "weight of what tokens of bad completions lose")
-
-#define RECIPE_IFT(X, C, G) \
-    X(number, gamma, "0.95", FIXED, FROM(0, 1), "discount of what follows from a token, in its weight") \
-    X(flag,   detached, "false", FIXED, ANY, "the weights have no slope; the authors' code has one")
-
 #define RECIPE_LAG(X, C, G) \
     X(count_or_auto, max, "1",  LIVE, FROM(0, 1000), "rounds that a trained group may be behind; 0: strictly in turn; auto: as many as keep the learner busy") \
     C(straggler, recipe_straggler, "wait", LIVE, "wait|drop", "treatment of a group that holds up a round: wait for it, or drop it") \
@@ -454,6 +431,7 @@
     X(path,   model,  "",    FIXED, ANY,                 "Hugging Face directory to start from") \
     X(files,  data,   "",    FIXED, ANY,                 "demonstrations: rows of text, of prompt and completion, or of messages (docs/datasets.md)") \
     X(output, output, "",    FIXED, ANY,                 "directory to write; empty: model.path") \
+    X(word,   objective, "sft", FIXED, WORDS(OBJECTIVE_WORDS), "one of the objectives on demonstrations (rlhfctl objectives list); its keys are the learner's") \
     X(count,  steps,  "600", FIXED, FROM(0, 1e9),        "updates, unless the data (epochs) ends before; 0: the data alone ends it") \
     X(count,  epochs, "0",   FIXED, FROM(0, 1e6),        "passes over the data, unless steps end before; 0: as many as they take") \
     X(count,  batch,  "256", FIXED, FROM(1, 1048576),    "rows in one update") \

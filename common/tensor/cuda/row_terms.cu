@@ -1,5 +1,5 @@
-/* Terms of whole rows of logits and their slopes (tensor/row_terms.h): a block a row. Thread t takes
- * tokens t, t + 256, ... ascending, then come the trees of block_sum. */
+/* Terms of whole rows of logits and their slopes (tensor/row_terms.h): a block a row. Thread t
+ * takes tokens t, t + 256, ... ascending, then come the trees of block_sum. */
 #include "tensor/cuda/row_part.h"
 #include "tensor/row_terms.h"
 

@@ -1,4 +1,4 @@
-/* Supervised fine-tuning: the objective `sft` over demonstrations, one process, the same forward,
+/* Supervised fine-tuning: an objective over demonstrations, one process, the same forward,
  * backward and optimizer as the ring's. */
 #include "base/clock.h"
 #include "base/cpus.h"
@@ -14,6 +14,7 @@
 #include "model/adapter.h"
 #include "model/backend_recipe.h"
 #include "model/text/tokenizer.h"
+#include "svc/recipe/recipe_place.h"
 #include "svc/svc.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -179,16 +180,35 @@ static err_t open_inputs(struct sft *sft)
     return read_rows(sft);
 }
 
+/* Each demonstration is an answer to imitate: an objective that compares answers has none. */
+static err_t choose_objective(const struct recipe *recipe, const struct objective **ret,
+                              struct objective_config *ret_settings)
+{
+    const struct objective *objective = objective_find(recipe->sft.objective);
+    if (!objective || objective->row.data != DATA_DEMONSTRATIONS)
+        return recipe_wrong(recipe, "sft.objective",
+                            "%s trains on other data than demonstrations; rlhfctl objectives list "
+                            "says which",
+                            recipe->sft.objective);
+    *ret = objective;
+    *ret_settings = objective->row.defaults;
+    ret_settings->ift.gamma = recipe->learner.ift.gamma;
+    ret_settings->ift.detached = recipe->learner.ift.detached;
+    return OK;
+}
+
 static err_t open_step(struct sft *sft)
 {
     const struct recipe_sft *o = sft->options;
-    const struct objective *objective = objective_find(OBJECTIVE_SUPERVISED);
+    const struct objective *objective = NULL;
+    struct objective_config settings;
+    TRY(choose_objective(sft->recipe, &objective, &settings));
     const int64_t by_data =
         (int64_t)((sft->rows.plan.places * (uint64_t)o->epochs + (uint64_t)o->batch - 1) /
                   (uint64_t)o->batch);
     sft->updates = !o->steps || (o->epochs && by_data < o->steps) ? by_data : o->steps;
     struct step_config step = {.objective = objective,
-                               .settings = objective->row.defaults,
+                               .settings = settings,
                                .schedule = settings_schedule(&o->optimizer, sft->updates),
                                .micro_tokens = (int)sft->recipe->learner.micro_tokens,
                                .checkpointing = sft->recipe->learner.gradient_checkpointing,

@@ -32,6 +32,7 @@
     X(kl_reference, SHOWN, "summed behaviour - reference logp, mean per completion that has one, nats; null: none has") \
     X(kl_coef, SHOWN, "weight of the distance from the reference in this round") \
     X(entropy, SHOWN, "mean entropy of the next-token distribution, nats") \
+    X(entropy_coef, SHOWN, "weight of the entropy's bonus in this round") \
     X(grad_norm, SHOWN, "global gradient norm before clipping, mean over updates") \
     X(lr, SHOWN, "learning rate of the last update") \
     X(run_rounds, SHOWN, "rounds that the run has in all, as far as was known when this one was formed; null: not recorded") \

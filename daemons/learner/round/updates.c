@@ -249,6 +249,7 @@ err_t updates_run(struct updates *updates, const struct round *round, struct gro
     TRY(stages_run(&run));
     steer_entropy(updates, report->entropy);
     report->kl_coef = updates->kl.coef;
+    report->entropy_coef = step_settings(updates->step)->rows.entropy_coef;
     report->run_rounds = round->run_rounds ? (double)round->run_rounds : NAN;
     steer_kl(updates, report->kl_reference, run.batch->columns->sequences);
     return OK;

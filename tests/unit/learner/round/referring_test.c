@@ -160,6 +160,54 @@ static void it_is_wanted_where_no_rewarder_refers(void **)
     }
 }
 
-TESTS(cmocka_unit_test(every_sequence_has_the_base_s), cmocka_unit_test(of_pairs_the_two_alone),
+/* Whole rows beside the policy's own base, and beside another model of the base's weights. */
+static struct columns *rows_beside(struct referred *r, struct model *reference, double *ret_logp)
+{
+    const struct objective *gkd = objective_find("gkd");
+    const struct step_config config = {.objective = gkd,
+                                       .settings = gkd->row.defaults,
+                                       .micro_tokens = 64,
+                                       .longest = 32,
+                                       .completions = K,
+                                       .reference = reference};
+    SCOPED(step) step = NULL;
+    const struct columns *all = r->batch->columns;
+    SCOPED_MEM size_t *member = mem_array(all->sequences, sizeof *member);
+    for (size_t i = 0; i < all->sequences; i++)
+        member[i] = i;
+    struct columns *columns = columns_gather(all, member, all->sequences);
+    const struct step_batch batch = {.sequences = all->sequences,
+                                     .sequence = r->batch->sequence,
+                                     .columns = columns,
+                                     .inverse_temperature = 1 / 0.8f};
+    assert_ok(step_new(trainees_first(&r->trainees), &config, &step));
+    assert_ok(step_columns(step, &batch));
+    assert_ok(step_reference_logp(step, &batch, ret_logp));
+    assert_false(r->model->adapter_off);
+    return columns;
+}
+
+static void whole_rows_are_beside_the_base_s(void **)
+{
+    enum { MOST = GROUPS * K * 12 };
+    struct referred r;
+    double logp[2][MOST], other = 0;
+    start(&r, "rloo");
+    const size_t tokens = r.batch->columns->first[GROUPS * K];
+    SCOPED(columns) own = rows_beside(&r, r.model, logp[0]);
+    SCOPED(columns) apart = rows_beside(&r, r.base, logp[1]);
+    assert_memory_equal(own->at[COLUMN_JSD], apart->at[COLUMN_JSD], tokens * sizeof(double));
+    assert_memory_equal(logp[0], logp[1], tokens * sizeof(double));
+    for (size_t t = 0; t < tokens; t++)
+        other += own->at[COLUMN_JSD][t];
+    assert_true(other > 1e-3);
+    assert_ok(referring_fill(r.step, r.model, r.recipe, r.batch));
+    assert_memory_equal(r.batch->columns->at[COLUMN_REFERENCE_LOGP], logp[0],
+                        tokens * sizeof(double));
+    shut(&r);
+}
+
+TESTS(cmocka_unit_test(whole_rows_are_beside_the_base_s),
+      cmocka_unit_test(every_sequence_has_the_base_s), cmocka_unit_test(of_pairs_the_two_alone),
       cmocka_unit_test(a_failure_leaves_the_adapter_on),
       cmocka_unit_test(it_is_wanted_where_no_rewarder_refers))

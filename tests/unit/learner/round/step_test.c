@@ -208,8 +208,8 @@ static void a_fresh_token_that_differs_is_counted(void **)
     close_bench(&b);
 }
 
-/* Rows beside a reference that is not there, units that no memory was planned for, columns that are not
- * there. */
+/* Rows beside a reference that is not there, units that no memory was planned for, columns that are
+ * not there. */
 static void what_cannot_be_trained_is_refused(void **)
 {
     struct bench b;
