@@ -20,9 +20,9 @@ err_t stages_document(struct bytes *ret);
 struct score_figures {
     size_t completions, scorers;
     double reward, reward_std, success, tokens, ended; // means over the completions
-    double *score,
-        *reached; // (scorers) mean, and the share that reached the recipe's success, of completions that
-                  // the scorer applies to; NaN: of none
+    /* (scorers) the mean, and the share that reached the recipe's success, of completions that the
+     * scorer applies to; NaN: of none. */
+    double *score, *reached;
 };
 void score_figures_done(struct score_figures *figures);
 
