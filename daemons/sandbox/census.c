@@ -117,7 +117,7 @@ static int count_file(const char *path, const struct stat *stat, int kind, struc
 {
     (void)path, (void)at;
     if (kind == FTW_DNR || kind == FTW_NS)
-        return 0; // it comes and goes, or hides a directory that it then cannot fill
+        return 0; // a file that comes and goes, or a directory that is closed to its owner, too
     found.bytes += (uint64_t)stat->st_blocks * 512;
     return ++found.files > FILES_MAX;
 }

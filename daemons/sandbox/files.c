@@ -32,7 +32,7 @@ enum {
     DEVICES = LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK,
 };
 
-/* What interpreters and libraries read, and nothing of /etc where keys may be. */
+/* Interpreters and libraries read these. Of /etc there is nothing where keys may be. */
 static const char *const of_system[] = {
     "/usr",
     "/bin",

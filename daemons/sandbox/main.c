@@ -149,6 +149,6 @@ int main(int argc, char **argv)
     }
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (orders.parent && getppid() != orders.parent)
-        return 1; // who asked has ended
+        return 1; // the caller has ended
     return watch_program(&orders);
 }

@@ -27,7 +27,7 @@ struct watch {
     int signals;
     int status; // of first
     bool ended, stopped;
-    bool cut; // it was asked to stop before its program had ended
+    bool cut; // by a signal, before its program had ended
     unsigned looks;
     char why[160]; // which limit it broke; "": none
 };

@@ -201,7 +201,7 @@ static err_t score(const struct program *program, struct place *place, struct st
         failed = read_answer(place, request, completions, scores, null, &said);
     if (err_failed(failed)) {
         if (!said)
-            end_process(place); // it may answer the group before from here on
+            end_process(place); // the next answer could be the one that is missing
         return failed;
     }
     memcpy(group_add(call->added, COLUMN_SCORES, 1), scores, completions * sizeof *scores);

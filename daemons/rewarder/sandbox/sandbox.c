@@ -15,12 +15,6 @@
  * watch's own patience, and a little. */
 enum { OUT_BYTES = 1 << 20, PIECE_BYTES = 1 << 16, LOOK_MS = 50, ENDS_MS = 500, END_MS = 7000 };
 
-const char *sandbox_level_name(enum sandbox_level level)
-{
-    static const char *const names[] = {"none", "restricted", "strong"};
-    return names[level];
-}
-
 void sandbox_result_done(struct sandbox_result *result)
 {
     bytes_done(&result->out);
@@ -72,7 +66,7 @@ static void give(struct sandbox *sandbox, struct traffic *traffic)
     const ssize_t put = write(sandbox->in, traffic->in, traffic->left);
     if (put < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (put < 0) { // it reads no more; its output says the rest
+    if (put < 0) { // the program reads no more; its output says the rest
         close_pipe(&sandbox->in);
         return;
     }

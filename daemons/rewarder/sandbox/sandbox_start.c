@@ -1,5 +1,4 @@
 #include "rewarder/sandbox/sandbox_start.h"
-#include "base/clock.h"
 #include "base/env.h"
 #include "base/mem.h"
 #include <errno.h>
@@ -11,7 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PROBE_S = 20, ARGUMENTS_MAX = 256 };
+enum { ARGUMENTS_MAX = 256 };
+
+const char *sandbox_level_name(enum sandbox_level level)
+{
+    static const char *const names[] = {"none", "restricted", "strong"};
+    return names[level];
+}
 
 /* rlhfd-sandbox is beside this program, or in the directory of $RLHFD_BIN: tests are elsewhere. */
 static char *program_path(void)
@@ -55,7 +60,7 @@ static void words_done(struct words *words)
         mem_free(words->at[i]);
 }
 
-/* What is too much is counted, and seen at the end. Takes text. */
+/* Words beyond the limit are seen at the end. Takes text. */
 static void add(struct words *words, char *text)
 {
     if (words->count < ARGUMENTS_MAX)
@@ -118,7 +123,7 @@ static int spawn(const struct words *words, int theirs[PIPES], bool inherits, pi
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
                                               POSIX_SPAWN_SETPGROUP); // Ctrl-C is ours alone
-    posix_spawnattr_setsigmask(&attributes, &all); // it takes them once it can clean up
+    posix_spawnattr_setsigmask(&attributes, &all); // the watch takes them once it can clean up
     posix_spawnattr_setsigdefault(&attributes, &all);
     for (int i = 0; i < PIPES; i++)
         posix_spawn_file_actions_adddup2(&actions, theirs[i], i);
@@ -185,45 +190,9 @@ err_t sandbox_start(const struct sandbox_orders *orders, struct sandbox **ret)
     if (err_failed(failed)) {
         if (work)
             env()->remove(work);
-        sandbox_free(sandbox);
+        mem_free(sandbox);
         return failed;
     }
     *ret = sandbox;
     return OK;
-}
-
-/* ---- probing */
-
-/* rlhfd-sandbox tries from the inside what must be denied. By this name whoever it has become may
- * start it, wherever it is installed. */
-static err_t try_level(enum sandbox_level level, struct sandbox_result *result)
-{
-    static const char *const argv[] = {"/proc/self/exe", "--trial", NULL};
-    static const char *const read[] = {"/proc/self/exe"};
-    const struct sandbox_orders orders = {
-        .level = level, .argv = argv, .read = read, .read_count = 1};
-    const struct sandbox_input input = {.deadline_s = clock_s() + PROBE_S};
-    TRY(sandbox_run(&orders, &input, result));
-    return result->fate == SANDBOX_EXITED && result->number == 0
-               ? OK
-               : err_new(ERR_PRECONDITION, "%s", result->why);
-}
-
-err_t sandbox_probe(enum sandbox_level *ret, char **ret_why)
-{
-    SCOPED_VALUE(bytes) why = {0};
-    bytes_text(&why, "");
-    for (int level = SANDBOX_STRONG; level > SANDBOX_NONE; level--) {
-        SCOPED_VALUE(sandbox_result) result = {0};
-        err_t failed = try_level((enum sandbox_level)level, &result);
-        if (!err_failed(failed)) {
-            *ret = (enum sandbox_level)level;
-            *ret_why = mem_string(why.len ? (const char *)why.data : "");
-            return OK;
-        }
-        bytes_printf(&why, "%s%s: %s", why.len ? "; " : "",
-                     sandbox_level_name((enum sandbox_level)level), err_message(failed));
-        err_free(failed);
-    }
-    return err_new(ERR_PRECONDITION, "no sandbox here: %s", (const char *)why.data);
 }
