@@ -64,11 +64,47 @@ static bool inside(const char *at, const char *end, struct text_slice *ret)
     return false;
 }
 
+/* Text between boxes that makes a list of them. */
+static bool is_between(struct text_slice text)
+{
+    static const char *const words[] = {"\\text{", "\\quad", "\\(", "\\)", "\\[", "\\]", "\\,",
+                                        "and",     "or",     "$",   ",",   ";",   "}",   "{"};
+    text = scorer_strip(text);
+    while (text.len) {
+        size_t taken = 0;
+        for (size_t i = 0; i < sizeof words / sizeof *words && !taken; i++)
+            if (text.len >= strlen(words[i]) && memcmp(text.data, words[i], strlen(words[i])) == 0)
+                taken = strlen(words[i]);
+        if (!taken)
+            return false;
+        text = scorer_strip(slice(text.data + taken, end_of(text)));
+    }
+    return true;
+}
+
+/* "\boxed{1} and \boxed{2}" is one answer: from the first of them on. */
+static const char *first_of_boxes(struct text_slice text, const char *box)
+{
+    struct text_slice in;
+    for (const char *before; (before = last(slice(text.data, box), "\\boxed{")); box = before) {
+        if (!inside(before + strlen("\\boxed"), box, &in) || box <= end_of(in) ||
+            !is_between(slice(end_of(in) + 1, box)))
+            break;
+    }
+    return box;
+}
+
 static bool boxed(struct text_slice text, struct text_slice *ret)
 {
     const char *box = last(text, "\\boxed"), *frame = last(text, "\\fbox");
-    if (box)
-        return inside(box + strlen("\\boxed"), end_of(text), ret);
+    if (box) {
+        const char *begin = first_of_boxes(text, box);
+        if (!inside(box + strlen("\\boxed"), end_of(text), ret))
+            return false;
+        if (begin < box)
+            *ret = slice(begin, end_of(*ret) + 1);
+        return true;
+    }
     return frame && inside(frame + strlen("\\fbox"), end_of(text), ret);
 }
 
@@ -140,6 +176,9 @@ static bool behind_words(struct text_slice text, struct text_slice *ret)
     rest = scorer_strip(slice(begin, end));
     if (!rest.len && end < end_of(text)) // "Answer:", and the line after
         rest = scorer_strip(slice(end + 1, line_end(end + 1, end_of(text))));
+    const char *stop = first(rest, ". ");
+    if ((is = last(slice(rest.data, stop ? stop : end_of(rest)), " is ")))
+        rest = scorer_strip(slice(is + 4, end_of(rest))); // "The largest $n$ is 34."
     if (!formula(rest, false, ret))
         *ret = sentence(rest);
     return ret->len > 0;

@@ -172,11 +172,22 @@ static bool take_environment(struct parser *p, struct text_slice *ret)
     return math_at_sign(p, '}');
 }
 
+/* pmatrix and its kin; array{cc}, whose columns' places do not count. */
+static bool is_matrix(struct parser *p, struct text_slice name)
+{
+    if (name.len == 5 && memcmp(name.data, "array", 5) == 0) {
+        const bool places = math_peek(&p->lex) == '{';
+        const char *end = places ? memchr(p->lex.at, '}', (size_t)(p->lex.end - p->lex.at)) : NULL;
+        p->lex.at = end ? end + 1 : p->lex.at;
+        return true;
+    }
+    return name.len >= 6 && memcmp(name.data + name.len - 6, "matrix", 6) == 0;
+}
+
 static uint16_t matrix(struct parser *p)
 {
     struct text_slice name, end;
-    if (!math_deeper(p) || !take_environment(p, &name) || name.len < 6 ||
-        memcmp(name.data + name.len - 6, "matrix", 6) != 0)
+    if (!math_deeper(p) || !take_environment(p, &name) || !is_matrix(p, name))
         return math_fail(p);
     const uint16_t at = math_node_new(p, MATH_MATRIX);
     unsigned rows = 0, columns = 0, of_row = 0;

@@ -165,22 +165,26 @@ static size_t elements(const struct side *side, struct side ret[ELEMENTS])
     return count;
 }
 
+/* Without an order: each has its like on the other side, as in sets. */
 static bool same_elements(const struct comparing *c, const struct side *a, const struct side *b,
                           bool ordered)
 {
     struct side x[ELEMENTS], y[ELEMENTS];
-    bool taken[ELEMENTS] = {0};
-    const size_t count = elements(a, x);
-    if (count != elements(b, y) || count + 2 > ELEMENTS)
+    bool met[ELEMENTS] = {0};
+    const size_t count = elements(a, x), other = elements(b, y);
+    if (count + 2 > ELEMENTS || other + 2 > ELEMENTS || (ordered && count != other))
         return false;
     for (size_t i = 0; i < count; i++) {
-        size_t j = ordered ? i : 0;
-        while (j < count && (taken[j] || !same(c, &x[i], &y[j])))
-            j = ordered ? count : j + 1;
-        if (j == count)
+        bool found = false;
+        for (size_t j = ordered ? i : 0; j < (ordered ? i + 1 : other); j++)
+            if (same(c, &x[i], &y[j]))
+                found = met[j] = true;
+        if (!found)
             return false;
-        taken[j] = true;
     }
+    for (size_t j = 0; j < other; j++)
+        if (!met[j])
+            return false;
     return true;
 }
 

@@ -19,6 +19,8 @@ static void the_last_box_counts(void **state)
     finds(ANSWER_BOXED, "first \\boxed{1}, then \\boxed{\\frac{1}{2}}.", "\\frac{1}{2}");
     finds(ANSWER_BOXED, "\\boxed{\\{1,2\\}}", "\\{1,2\\}");
     finds(ANSWER_BOXED, "so $\\boxed 5$", "5");
+    finds(ANSWER_BOXED, "so $\\boxed{1}$ and \\(\\boxed{2}\\).", "\\boxed{1}$ and \\(\\boxed{2}");
+    finds(ANSWER_BOXED, "\\boxed{1}, no: \\boxed{2}", "2");
     finds(ANSWER_BOXED, "so $\\fbox{5}$", "5");
     finds(ANSWER_BOXED, "cut off: \\boxed{1 + \\frac{1}{2", "");
     finds(ANSWER_BOXED, "the answer is 5", "");
@@ -35,6 +37,7 @@ static void others_by_their_order(void **state)
     finds(ANSWER_AUTO, "the final answer is $x = \\frac{1}{2}$. I hope it is correct.",
           "x = \\frac{1}{2}");
     finds(ANSWER_AUTO, "**Answer:** 3 apples. That is it.", "3 apples");
+    finds(ANSWER_AUTO, "Final Answer: The largest $n$ is 34.", "34");
     finds(ANSWER_AUTO, "Answer:\n\\(7\\)", "7");
     finds(ANSWER_AUTO, "we get $a=1$ and then $b=2$", "b=2");
     finds(ANSWER_AUTO, "first 1, then 2/3 of them", "2/3");
