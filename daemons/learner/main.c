@@ -226,6 +226,7 @@ static err_t serve(struct daemon *d, const char *announce)
     struct train_options train = {.loop = d->loop,
                                   .storage = d->storage,
                                   .leasing = d->leasing,
+                                  .held = &d->held,
                                   .live = d->live,
                                   .evaluating = d->evaluating,
                                   .ended = daemon_trained,

@@ -34,6 +34,7 @@ CASES = {
     "NoLearner": ({held("no_learner", R): "1x90"}, {held("no_learner", R): "0x90"}),
     "DiskLow": ({held("disk_low"): "1x90"}, {held("disk_low"): "0x90"}),
     "DataUnusable": ({held("unusable"): "1x90"}, {held("unusable"): "0x90"}),
+    "ScorerDown": ({held("scorer_down"): "1x90"}, {held("scorer_down"): "0x40 1x3 0x90"}),
     "ScorerFails": ({f"rlhfd_groups_unscorable_total{{{R}}}": "0+10x90", f"rlhfd_groups_scored_total{{{R}}}": "0+90x90"},
                     {f"rlhfd_groups_unscorable_total{{{R}}}": "0+1x90", f"rlhfd_groups_scored_total{{{R}}}": "0+99x90"}),
     "GroupsRejected": ({f'rlhfd_groups_appended_total{{outcome="rejected",{L}}}': "0+1x90",

@@ -5,6 +5,7 @@
 #include "learner/replay/store_figures.h"
 #include "learner/round/report.h"
 #include "learner/store/history.h"
+#include "svc/cell.h"
 #include "svc/mailbox.h"
 #include "svc/stations.h"
 #include <inttypes.h>
@@ -174,6 +175,7 @@ static err_t look(void *arg, struct store *store)
     struct draw *draw = arg;
     const struct live *live = draw->options.live;
     draw->paused |= live && (live_generation_paused(live) || live_training_paused(live));
+    draw->paused |= draw->options.held && cell_get(draw->options.held) > 0;
     count_time(draw);
     if (!draw->wanted)
         return OK;

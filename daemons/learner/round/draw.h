@@ -19,6 +19,7 @@ struct draw_options {
     struct leasing *leasing;
     /* Says the plan's settings, and whether training is paused; NULL: the plan does */
     struct live *live;
+    const struct cell *held; // of leasing_options; NULL: none
     struct round_plan plan;  // borrowed texts
     uint64_t first_round;    // the first that the checkpoint does not cover
     uint64_t trained_rounds; // store_next_round at the start: rounds below it are trained again
@@ -41,9 +42,10 @@ struct drawn {
     /* Rounds that generators' weights were behind when they leased, mean since the last round */
     double behind;
     uint64_t leased, queue,
-        spare;      // when it had been formed: groups out, groups left stored, store_counts' spare
-    bool paused;    // generation or training was paused since the round before
-    uint64_t stale; // groups that have left as stale since the round before, or since the start
+        spare; // when it had been formed: groups out, groups left stored, store_counts' spare
+    /* Since the round before generation or training was paused, or a scorer did not answer. */
+    bool paused;
+    uint64_t stale;    // groups that have left as stale since the round before, or since the start
     uint64_t filtered; // likewise as filtered
 };
 

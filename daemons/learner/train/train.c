@@ -196,6 +196,7 @@ err_t train_start(struct train *train, const struct train_options *options, stru
     train->fingerprint = load_fingerprint(&train->start.trainees);
     struct draw_options draw = {.storage = options->storage,
                                 .leasing = options->leasing,
+                                .held = options->held,
                                 .live = options->live,
                                 .plan = {.updates = (uint32_t)recipe->learner.updates_per_round,
                                          .seed = (uint64_t)recipe->run.seed,

@@ -21,6 +21,7 @@ struct train_options {
     struct loop *loop;
     struct storage *storage;
     struct leasing *leasing;
+    const struct cell *held;                                 // of leasing_options; NULL: none
     struct live *live;                                       // the settings of new rounds
     struct evaluating *evaluating;                           // NULL: none
     void (*ended)(void *arg, enum train_end end, err_t why); // takes why; OK unless FAILED
