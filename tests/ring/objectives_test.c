@@ -17,7 +17,7 @@
 
 enum { RUN_MS = 100000, ROUNDS = 7, GROUPS = 6, UPDATES = 2 };
 
-static const char by_itself[] = "beta_dpo,bco,exo,tba";
+static const char by_itself[] = "beta_dpo,bco,exo,tba,remax";
 
 /* Whether the list has this word. */
 static bool has(const char *list, const char *word)
@@ -32,7 +32,7 @@ static bool has(const char *list, const char *word)
 static bool is_chosen(const struct objective_row *row)
 {
     const char *list = getenv("RLHFD_OBJECTIVES");
-    if (row->data == DATA_DEMONSTRATIONS)
+    if (row->data == DATA_DEMONSTRATIONS || row->data == DATA_MIXTURE)
         return false;
     return (list && strcmp(list, "all") == 0) || has(list ? list : by_itself, row->name);
 }
@@ -43,7 +43,7 @@ static struct ring prepare(const struct objective_row *row)
     const struct objective_config *config = &row->defaults;
     const bool whole_rows = objective_terms(row, config) & ROW_TERMS_OF_REFERENCE,
                refers = row->needs & COLUMN_BIT(COLUMN_REFERENCE_LOGP) && !whole_rows,
-               proximal = objective_has_critic(row) || config->correction.correction;
+               proximal = row->needs & COLUMN_BIT(COLUMN_PROXIMAL_LOGP);
     SCOPED_MEM char *learner = mem_printf("objective: %s, updates_per_round: 2, ratio_to: %s%s",
                                           row->name, proximal ? "proximal" : "behaviour",
                                           whole_rows ? ", reference: {kind: frozen}" : "");
@@ -58,8 +58,10 @@ static struct ring prepare(const struct objective_row *row)
 static void train(const struct objective_row *row)
 {
     struct ring ring = prepare(row);
-    struct process up =
-        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
+    const bool greedy = row->defaults.advantage == ADVANTAGE_GREEDY;
+    struct process up = process_start(
+        ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, "--set",
+        greedy ? "generator.greedy_baseline=true" : "generator.greedy_baseline=false", NULL);
     for (int rounds = 2; rounds <= 5; rounds += 3) {
         ring_wait_rounds(&ring, rounds, RUN_MS);
         kill(ring_pid(&ring, "learner"), SIGKILL);
