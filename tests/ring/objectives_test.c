@@ -43,25 +43,26 @@ static struct ring prepare(const struct objective_row *row)
     const struct objective_config *config = &row->defaults;
     const bool whole_rows = objective_terms(row, config) & ROW_TERMS_OF_REFERENCE,
                refers = row->needs & COLUMN_BIT(COLUMN_REFERENCE_LOGP) && !whole_rows,
-               proximal = row->needs & COLUMN_BIT(COLUMN_PROXIMAL_LOGP);
+               proximal = row->needs & COLUMN_BIT(COLUMN_PROXIMAL_LOGP),
+               greedy = config->advantage == ADVANTAGE_GREEDY;
     SCOPED_MEM char *learner = mem_printf("objective: %s, updates_per_round: 2, ratio_to: %s%s",
                                           row->name, proximal ? "proximal" : "behaviour",
                                           whole_rows ? ", reference: {kind: frozen}" : "");
-    return ring_prepare(&(struct ring_options){.rounds = ROUNDS,
-                                               .groups = GROUPS,
-                                               .lag = has(by_itself, row->name) ? 0 : 1,
-                                               .learner = learner,
-                                               .rewarder = refers ? "reference: frozen, " : NULL});
+    return ring_prepare(
+        &(struct ring_options){.rounds = ROUNDS,
+                               .groups = GROUPS,
+                               .lag = has(by_itself, row->name) ? 0 : 1,
+                               .learner = learner,
+                               .generator = greedy ? ", greedy_baseline: true" : NULL,
+                               .rewarder = refers ? "reference: frozen, " : NULL});
 }
 
 /* Killed before the first checkpoint, and behind it. */
 static void train(const struct objective_row *row)
 {
     struct ring ring = prepare(row);
-    const bool greedy = row->defaults.advantage == ADVANTAGE_GREEDY;
-    struct process up = process_start(
-        ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, "--set",
-        greedy ? "generator.greedy_baseline=true" : "generator.greedy_baseline=false", NULL);
+    struct process up =
+        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
     for (int rounds = 2; rounds <= 5; rounds += 3) {
         ring_wait_rounds(&ring, rounds, RUN_MS);
         kill(ring_pid(&ring, "learner"), SIGKILL);

@@ -63,12 +63,13 @@ struct ring ring_prepare(const struct ring_options *options)
         "run: {name: test, seed: 1, rounds: %d}\n"
         "model: {path: model}\n"
         "data: {train: train.jsonl, eval: train.jsonl, epochs: %d}\n"
-        "generator: {slots: 64, num_generations: 4, max_tokens: %d}\n"
+        "generator: {slots: 64, num_generations: 4, max_tokens: %d%s}\n"
         "rewarder: {%sscorers: %s}\n"
         "learner: {%s, groups: %d, micro_tokens: 1024, optimizer: {lr: 1e-3}}\n"
         "lag: {max: %d, straggler: %s}\n"
         "checkpoint: {every: 4, keep: 2}\n%s",
-        options->rounds, options->epochs, MAX_TOKENS, options->rewarder ? options->rewarder : "",
+        options->rounds, options->epochs, MAX_TOKENS, options->generator ? options->generator : "",
+        options->rewarder ? options->rewarder : "",
         options->scorers
             ? options->scorers
             : "[{kind: exact, column: completion, weight: 0.5}, {kind: length, min: 1, max: 6, weight: 0.5}]",

@@ -17,9 +17,10 @@ struct ring_options {
     int slow_permille;       // of the rows ask for 20 times the tokens
     /* More keys of the learner, "objective: grpo, ..."; NULL: "objective: rloo" */
     const char *learner;
-    const char *rewarder; // more keys of the rewarder; NULL: none
-    const char *scorers;  // rewarder.scorers; NULL: exact and length, half each
-    const char *extra;    // more YAML at the end
+    const char *rewarder;  // more keys of the rewarder; NULL: none
+    const char *generator; // ", key: value" of the generator; NULL: none
+    const char *scorers;   // rewarder.scorers; NULL: exact and length, half each
+    const char *extra;     // more YAML at the end
 };
 
 struct ring {

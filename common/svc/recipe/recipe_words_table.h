@@ -280,7 +280,7 @@
     W("max_lag",                     "lag.max", "rounds, strictly kept") \
     W("async_queue_size",            "lag.max", "rounds that may be made ahead") \
     W("queue_size",                  "lag.max", "rounds that may be made ahead") \
-    W("off_policy_mask_threshold",   "lag.max", "groups that are too old are not trained") \
+    W("off_policy_mask_threshold",   "learner.mask.high", "with learner.mask.kind: opsm") \
     W("async_training",              "lag.max", "0: strictly in turn") \
     W("async_train",                 "lag.max", "0: strictly in turn") \
     W("async_grpo",                  "lag.max", "0: strictly in turn") \
