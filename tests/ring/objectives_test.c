@@ -1,6 +1,6 @@
-/* Rows of the table of objectives through real rings: a few rounds each, whose learner is killed on
- * the way, with values kept from update to update in its checkpoints. Recorded rounds are trained
- * again; a version of other bits than the recorded ones would end the learner.
+/* Rows of the table of objectives through real rings: a few rounds each, whose learner is killed
+ * on the way, with values kept from update to update in its checkpoints. Recorded rounds are
+ * trained again; a version of other bits than the recorded ones would end the learner.
  *
  * By itself one row of each kernel on preferences, at lag 0 to the weights that they always end
  * with (testing/golden.h). RLHFD_OBJECTIVES=all: every row, or some by their names, "kto,exo". */

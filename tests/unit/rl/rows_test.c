@@ -109,9 +109,9 @@ static struct coupling *held(const struct variant *v, struct fixture *f)
     return coupling_new(&v->config, f->columns, NULL);
 }
 
-/* Its loss has constants that finite differences move: a token's own probability, a distance, or a
- * reference that is moved for the ratio's sake and that the KL term does not take for a constant.
- * gates_test.c and tests/golden/objectives.py have those. */
+/* Its loss has constants that finite differences move: a token's own probability, or a distance. Or
+ * the reference moves along for the ratio's sake, and the KL term does not take that for a
+ * constant. gate_test.c and tests/golden/objective_keys.py have those. */
 static bool has_constants(const struct objective_config *config)
 {
     const bool kl = config->kl_coef > 0;

@@ -1,5 +1,5 @@
-/* Every row of a policy gradient, of imitation and of a critic trains rounds in process: how a batch
- * is cut changes no bit, and what its settings select, mask and keep decides its weights. */
+/* Every row of a policy gradient, of imitation and of a critic trains rounds in process: how a
+ * batch is cut changes no bit, and what its settings select, mask and keep decides its weights. */
 #include "base/mem.h"
 #include "unit/learner/round_kit.h"
 #include <math.h>
