@@ -16,19 +16,24 @@
 #define RESIDUAL_FORM(target) .advantage = target, .gate = {GATE_NONE}, .reduce = REDUCE_SEQ_MEAN_TOKEN_SUM, .kl = KL_K3
 #define NEEDS_OF_REFERENCE COLUMN_BIT(COLUMN_REFERENCE_LOGP)
 
+/* Ends of their help: how the daemons draw them. */
+#define DRAWN_PAIRS  "; online the best and the worst of a group"
+#define DRAWN_LABELS "; online a reward above the mean of its group is desirable, one below is not (learner.kto.rule)"
+#define DRAWN_LISTS  "; online all of a group whose rewards differ, equal ones by their place"
+
 /* Of a pair against the reference, and without one. */
 #define ROW_PAIR(X, name, help, source, lag, ...) \
-    X(name, kernel_pair, OBJECTIVE_PAIR, DATA_PAIRS, NEEDS_OF_REFERENCE, OUTPUT_LOGP, FIGURES_OF_PAIRS, help, source, lag, \
+    X(name, kernel_pair, OBJECTIVE_PAIR, DATA_PAIRS, NEEDS_OF_REFERENCE, OUTPUT_LOGP, FIGURES_OF_PAIRS, help DRAWN_PAIRS, source, lag, \
       PAIR_FORM, .pair = {__VA_ARGS__})
 #define ROW_FREE_PAIR(X, name, help, source, lag, ...) \
-    X(name, kernel_pair, OBJECTIVE_PAIR, DATA_PAIRS, 0, OUTPUT_LOGP, FIGURES_OF_PAIRS, help, source, lag, \
+    X(name, kernel_pair, OBJECTIVE_PAIR, DATA_PAIRS, 0, OUTPUT_LOGP, FIGURES_OF_PAIRS, help DRAWN_PAIRS, source, lag, \
       PAIR_FORM, .pair = {__VA_ARGS__})
 #define ROW_LABEL(X, name, help, source, lag, ...) \
     X(name, kernel_label, OBJECTIVE_SEQUENCE, DATA_LABELS, NEEDS_OF_REFERENCE | COLUMN_BIT(COLUMN_LABEL), OUTPUT_LOGP, 0, \
-      help, source, lag, PLAIN_FORM, .label = {__VA_ARGS__})
+      help DRAWN_LABELS, source, lag, PLAIN_FORM, .label = {__VA_ARGS__})
 #define ROW_LIST(X, name, needs, help, source, lag, ...) \
     X(name, kernel_list, OBJECTIVE_GROUP, DATA_LISTS, COLUMN_BIT(COLUMN_REWARD) | (needs), OUTPUT_LOGP, 0, \
-      help, source, lag, PLAIN_FORM, .list = {__VA_ARGS__})
+      help DRAWN_LISTS, source, lag, PLAIN_FORM, .list = {__VA_ARGS__})
 
 #define LAG_OF_PAIRS   "any policy's pairs are valid, but the optimum is reached where the data are: fresh pairs train better"
 #define LAG_OF_FREE    "any policy's pairs are valid; no reference holds the policy near, so a foreign pair moves it far"
@@ -126,11 +131,11 @@
       "Zhang 2024, arXiv 2404.05868", "any completion may be unlearnt; its slope fades as it falls", \
       LABEL_NPO, .beta = 0.1, .desirable = 1, .undesirable = 1) \
     X(rebel, kernel_residual_pair, OBJECTIVE_PAIR, DATA_PAIRS, COLUMN_BIT(COLUMN_REWARD) | NEEDS_OF_RATIO, OUTPUT_LOGP, 0, \
-      "the gap of log-ratios to the sampler explains the gap of rewards / beta (eta = 1 / beta); REFUEL of a single turn", \
+      "the gap of log-ratios to the sampler explains the gap of rewards / beta (eta = 1 / beta); REFUEL of a single turn" DRAWN_PAIRS, \
       "Gao 2024, arXiv 2404.16767", "the sampler's own logp is the base, so a pair is exact at any lag", \
       PLAIN_FORM, .residual = {RESIDUAL_LOGP, FROM_BEHAVIOUR, .beta = 1, .factor = 1}) \
     X(copg, kernel_residual_pair, OBJECTIVE_PAIR, DATA_PAIRS, COLUMN_BIT(COLUMN_REWARD) | NEEDS_OF_REFERENCE, OUTPUT_LOGP, 0, \
-      "the gap of rewards less beta u is 0 for each pair", \
+      "the gap of rewards less beta u is 0 for each pair" DRAWN_PAIRS, \
       "Flet-Berliac 2024, arXiv 2406.19185", LAG_OF_SQUARES, \
       PLAIN_FORM, .residual = {RESIDUAL_REWARD, FROM_REFERENCE, .beta = 0.1, .factor = 0.5}) \
     X(tba, kernel_residual_group, OBJECTIVE_GROUP, DATA_REWARDS, COLUMN_BIT(COLUMN_REWARD) | NEEDS_OF_REFERENCE, OUTPUT_LOGP, 0, \
