@@ -30,14 +30,14 @@ enum objective_unit { OBJECTIVE_UNITS(WORD_ENUM) };
 WORD_TYPE(objective_unit, OBJECTIVE_UNITS)
 
 /* The data of an objective. */
-#define OBJECTIVE_DATA(W)                                                                            \
-    W(DATA_REWARDS, "rewards", "completions of a prompt and their rewards")                          \
-    W(DATA_PAIRS, "pairs", "a chosen and a rejected completion of a prompt")                         \
-    W(DATA_LABELS, "labels", "completions that are labelled good or bad, each by itself")            \
-    W(DATA_MIXTURE, "mixture",                                                                       \
-      "completions and their opponents, which a mixture of the policy with the reference draws: no " \
-      "generator does")                                                                              \
-    W(DATA_LISTS, "lists", "the completions of a prompt, ranked")                                    \
+#define OBJECTIVE_DATA(W)                                                                          \
+    W(DATA_REWARDS, "rewards", "completions of a prompt and their rewards")                        \
+    W(DATA_PAIRS, "pairs", "a chosen and a rejected completion of a prompt")                       \
+    W(DATA_LABELS, "labels", "completions that are labelled good or bad, each by itself")          \
+    W(DATA_MIXTURE, "mixture",                                                                     \
+      "completions and their opponents, which the reference draws, or a mixture with it: no "      \
+      "generator does")                                                                            \
+    W(DATA_LISTS, "lists", "the completions of a prompt, ranked")                                  \
     W(DATA_DEMONSTRATIONS, "demonstrations", "answers to imitate")
 enum objective_data { OBJECTIVE_DATA(WORD_ENUM) };
 WORD_TYPE(objective_data, OBJECTIVE_DATA)

@@ -103,9 +103,10 @@
       "Liu 2024, arXiv 2409.06411", LAG_OF_PAIRS, PAIR_SIGMOID, .beta = 0.1, .score = SCORE_LENGTH, .alpha = 0.5) \
     ROW_PAIR(X, r_dpo, "dpo in which a longer chosen needs less: z grows by length_alpha a token", \
       "Park 2024, arXiv 2403.19159; length_alpha [recalled]", LAG_OF_PAIRS, PAIR_SIGMOID, .beta = 0.1, .length = 0.01) \
-    ROW_PAIR(X, xpo, "dpo that takes likelihood off the rejected, which the reference should have drawn (exploration)", \
-      "Xie 2024, arXiv 2405.21046", "the reference's half never ages; the bonus wants completions of the reference", \
-      PAIR_SIGMOID, .beta = 0.1, .optimism = 1e-5) \
+    X(xpo, kernel_pair, OBJECTIVE_PAIR, DATA_MIXTURE, NEEDS_OF_REFERENCE, OUTPUT_LOGP, FIGURES_OF_PAIRS, \
+      "dpo that takes likelihood off the reference's completion, the rejected one of a pair (exploration)", \
+      "Xie 2024, arXiv 2405.21046", "the reference's half never ages", \
+      PAIR_FORM, .pair = {PAIR_SIGMOID, .beta = 0.1, .optimism = 1e-5}) \
     ROW_PAIR(X, rpo, "dpo and the likelihood of the chosen, rpo_alpha of it, mean over its tokens", \
       "Pang 2024, arXiv 2404.19733; Liu 2024, arXiv 2405.16436", LAG_OF_ANCHOR, PAIR_SIGMOID, .beta = 0.1, .nll = 1) \
     ROW_FREE_PAIR(X, simpo, "means of logp, the chosen ahead by simpo_gamma; no reference", \

@@ -105,29 +105,73 @@ static void put_policy(json_t *ret, const struct objective_config *config)
     put_number(ret, "learner.ppo.vf_coef", config->value.coef);
 }
 
+/* The key that the score's constant has. */
+static const char *alpha_key(enum score score)
+{
+    return score == SCORE_LENGTH             ? "learner.dpo.ld_alpha"
+           : score == SCORE_ALPHA            ? "learner.dpo.alpha"
+           : score == SCORE_ALPHA_DIVERGENCE ? "learner.dpo.f_alpha_divergence_coef"
+                                             : NULL;
+}
+
+static void put_pair(json_t *ret, const struct pair_config *pair)
+{
+    put_word(ret, "learner.dpo.loss_type", pair_loss_name(pair->loss));
+    if (pair->score <= SCORE_ALPHA_DIVERGENCE)
+        put_word(ret, "learner.dpo.f_divergence_type", score_name(pair->score));
+    else
+        put_word(ret, "score", score_name(pair->score));
+    put_number(ret, "learner.dpo.beta", pair->beta);
+    put_number(ret, "learner.dpo.label_smoothing", pair->label_smoothing);
+    if (alpha_key(pair->score))
+        put_number(ret, alpha_key(pair->score), pair->alpha);
+    put_number(ret, "learner.dpo.simpo_gamma", pair->gamma);
+    put_number(ret, "learner.dpo.length_alpha", pair->length);
+    put_number(ret, "learner.dpo.dpop_lambda", pair->penalty);
+    if (pair->loss == PAIR_DISCOPOP)
+        put_number(ret, "learner.dpo.discopop_tau", pair->discopop_tau);
+    put_number(ret, "learner.dpo.rpo_alpha", pair->nll);
+    if (pair->nll > 0)
+        put_word(ret, "likelihood", nll_name(pair->nll_mean));
+    put_number(ret, "learner.dpo.xpo_alpha", pair->optimism);
+    put_number(ret, "learner.dpo.beta_adapt", pair->adapt);
+    put_number(ret, "learner.dpo.beta_drop", pair->drop);
+    if (pair->loss == PAIR_BCO)
+        put_word(ret, "learner.dpo.anchor", anchor_name(pair->anchor));
+}
+
+static void put_label(json_t *ret, const struct label_config *label)
+{
+    put_word(ret, "loss", label_loss_name(label->loss));
+    put_number(ret, "learner.kto.beta", label->beta);
+    put_number(ret, "learner.kto.desirable_weight", label->desirable);
+    put_number(ret, "learner.kto.undesirable_weight", label->undesirable);
+    put_word(ret, "learner.kto.anchor", anchor_name(label->anchor));
+    put_word(ret, "learner.kto.rule", label_rule_name(label->rule));
+}
+
+static void put_list(json_t *ret, const struct list_config *list)
+{
+    put_word(ret, "loss", list_loss_name(list->loss));
+    put_number(ret, "learner.listwise.beta", list->beta);
+    put_number(ret, "learner.listwise.reward_beta", list->reward_beta);
+    put_number(ret, "learner.listwise.sft_coef", list->sft);
+    put_number(ret, "learner.listwise.alpha", list->alpha);
+}
+
 static void put_preference(json_t *ret, const struct objective_config *config)
 {
-    const struct pair_config *pair = &config->pair;
-    if (pair->loss != PAIR_NONE) {
-        put_word(ret, "learner.dpo.loss_type", pair_loss_name(pair->loss));
-        put_word(ret, "score", score_name(pair->score));
-        put_number(ret, "learner.dpo.beta", pair->beta);
-        put_number(ret, "learner.dpo.label_smoothing", pair->label_smoothing);
-        put_number(ret, "learner.dpo.simpo_gamma", pair->gamma);
-        put_number(ret, "learner.dpo.rpo_alpha", pair->nll);
-    }
-    if (config->label.loss != LABEL_NONE) {
-        put_word(ret, "loss", label_loss_name(config->label.loss));
-        put_number(ret, "learner.kto.beta", config->label.beta);
-    }
-    if (config->list.loss != LIST_NONE) {
-        put_word(ret, "loss", list_loss_name(config->list.loss));
-        put_number(ret, "learner.listwise.beta", config->list.beta);
-        put_number(ret, "learner.listwise.reward_beta", config->list.reward_beta);
-    }
+    if (config->pair.loss != PAIR_NONE)
+        put_pair(ret, &config->pair);
+    if (config->label.loss != LABEL_NONE)
+        put_label(ret, &config->label);
+    if (config->list.loss != LIST_NONE)
+        put_list(ret, &config->list);
     if (config->residual.factor > 0) {
         put_word(ret, "residual", residual_name(config->residual.residual));
+        put_word(ret, "log-ratio to", residual_base_name(config->residual.base));
         put_number(ret, "learner.residual.beta", config->residual.beta);
+        put_number(ret, "factor", config->residual.factor);
     }
 }
 

@@ -221,8 +221,8 @@ static void keys_that_the_objective_cannot_use(void **state)
          "learner.objective: online_dpo needs reference_logp, the log-probability of the token under "
          "the frozen reference model; set rewarder.reference: frozen"},
         {"learner: {objective: nash_md}\nrewarder: {reference: frozen}",
-         "learner.objective: nash_md trains completions and their opponents, which a mixture of the policy with the "
-         "reference draws: no generator does; allowed: any other"},
+         "learner.objective: nash_md trains completions and their opponents, which the reference draws, or a mixture "
+         "with it: no generator does; allowed: any other"},
         {"learner: {objective: aipo, ratio_to: proximal}",
          "learner.ratio_to: proximal has no effect: aipo takes ratios to those that drew the token; allowed: behaviour"},
         {"learner: {objective: remax}",

@@ -12,8 +12,8 @@ enum { ROUNDS = 3 };
 static bool is_preference(const struct objective_row *row)
 {
     const struct objective_config *d = &row->defaults;
-    return d->pair.loss != PAIR_NONE || d->label.loss != LABEL_NONE || d->list.loss != LIST_NONE ||
-           d->residual.factor > 0;
+    return row->data != DATA_MIXTURE && (d->pair.loss != PAIR_NONE || d->label.loss != LABEL_NONE ||
+                                         d->list.loss != LIST_NONE || d->residual.factor > 0);
 }
 
 /* Of the rounds' end. */

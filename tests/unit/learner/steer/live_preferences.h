@@ -15,7 +15,7 @@
     {"learner.dpo.dpop_lambda", "5", OF("dpop"), OBJECTIVE}, \
     {"learner.dpo.discopop_tau", "0.1", OF("discopop"), OBJECTIVE}, \
     {"learner.dpo.rpo_alpha", "0.5", OF("rpo"), OBJECTIVE}, \
-    {"learner.dpo.xpo_alpha", "0.1", OF("xpo"), OBJECTIVE}, \
+    {"learner.dpo.xpo_alpha", "0.1", OF("dpo"), OBJECTIVE}, \
     {"learner.dpo.beta_adapt", "0.1", OF("beta_dpo"), OBJECTIVE}, \
     {"learner.dpo.beta_drop", "0.1", OF("beta_dpo"), OBJECTIVE}, \
     {"learner.kto.beta", "0.2", OF("kto"), OBJECTIVE}, \
