@@ -235,7 +235,7 @@ static void a_chunk_has_the_model_before_it_as_reference(void **state)
 
 /* ---- rows of the table of objectives */
 
-static const char by_itself[] = "kto,bco,beta_dpo,simpo,pl_dpo,tba";
+static const char by_itself[] = "kto,bco,beta_dpo,simpo,pl_dpo,tba,tdpo2";
 
 static bool has(const char *list, const char *word)
 {
@@ -262,6 +262,14 @@ static const char *rows_for(enum objective_data data)
                                  : "data.train=lists.jsonl";
 }
 
+/* More keys of the learner. The reference of whole rows is the learner's; here it moves. */
+static const char *keys_for(const struct objective_row *row)
+{
+    if (objective_terms(row, &row->defaults) & ROW_TERMS_OF_REFERENCE)
+        return ", reference: {kind: ema, sync_steps: 4}";
+    return strcmp(row->name, "kto") == 0 ? ", kto: {anchor: mismatched}" : "";
+}
+
 /* Killed in rounds that no checkpoint covers. */
 static void repeats(const struct place *place, const struct objective_row *row)
 {
@@ -269,9 +277,8 @@ static void repeats(const struct place *place, const struct objective_row *row)
     const bool whole_rows = objective_terms(row, &row->defaults) & ROW_TERMS_OF_REFERENCE,
                refers = row->needs & COLUMN_BIT(COLUMN_REFERENCE_LOGP) && !whole_rows;
     SCOPED_MEM char *learner =
-        mem_printf("learner={objective: %s, groups: 6, threads: 1, optimizer: {lr: 2e-3}%s%s}",
-                   row->name, strcmp(row->name, "kto") == 0 ? ", kto: {anchor: mismatched}" : "",
-                   whole_rows ? ", reference: {kind: frozen}" : "");
+        mem_printf("learner={objective: %s, groups: 6, threads: 1, optimizer: {lr: 2e-3}%s}",
+                   row->name, keys_for(row));
     const char *run = testing_path(place->directory, row->name),
                *killed = testing_path(place->directory, again),
                *log = testing_path(place->directory, "log"),
