@@ -28,3 +28,10 @@
     {"learner.listwise.alpha", "0.2", OF("d2o"), OBJECTIVE}, \
     {"learner.residual.beta", "0.2", OF("tba"), OBJECTIVE}
 // clang-format on
+
+/* Keys of groups as they come and go, whatever the objective. */
+#define GROUP_KEYS \
+    {"learner.samples", "3", "", RECORD}, \
+    {"learner.filter.zero_variance", "true", "", STORE}, \
+    {"learner.filter.truncated", "0.5", "", STORE}, \
+    {"learner.filter.patience", "9", "", RECORD}
