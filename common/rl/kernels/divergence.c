@@ -52,3 +52,17 @@ void pass_divergences(const struct pass *pass, const struct stretch *s)
     pass_rows(pass, s);
     imitate(pass, s);
 }
+
+void pass_spread(const struct pass *pass, const struct stretch *s, double slope)
+{
+    const struct columns *batch = pass->batch;
+    const double *logp = batch->at[COLUMN_LOGP], *behaviour = batch->at[COLUMN_BEHAVIOUR_LOGP];
+    for (size_t t = s->begin; t < s->end; t++) {
+        if (columns_weight(batch, t) == 0)
+            continue;
+        pass->slopes->logp[t] += slope;
+        if (behaviour)
+            pass_count_weight(pass->tally, logp[t] - behaviour[t]);
+    }
+    pass_divergences(pass, s);
+}

@@ -48,7 +48,7 @@ double pass_implicit_reward(const struct pass *pass, const struct stretch *s);
 double pass_weighed_reward(const struct pass *pass, const struct stretch *s, double whole,
                            double rest);
 
-/* kernel.c: adds the same slope to each of the sequence's tokens, counts its importance weights and
+/* divergence.c: adds the same slope to each of the sequence's tokens, counts its importance weights and
  * adds its divergences. */
 void pass_spread(const struct pass *pass, const struct stretch *s, double slope);
 

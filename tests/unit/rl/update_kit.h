@@ -107,9 +107,9 @@ static inline void shift(struct fixture *f, const struct objective_config *confi
             older[i][t] += by;
 }
 
-/* Each slope against the loss at both sides of its logp. O(h^2), and the rounding of a loss of at
- * most 30 over h, are below 1e-8; more for a larger loss. Nothing is drawn so near to a kink that
- * it matters: with the seeds that tests have, that is known. */
+/* Each slope against the loss at both sides of its logp: O(h^2), and the rounding of a loss of at
+ * most 30 over h, are below 1e-8. A larger loss has more of it. Nothing is drawn so near to a kink
+ * that it matters: with the seeds that tests have, that is known. */
 static inline void assert_slopes(const char *row, struct fixture *f,
                                  const struct objective_config *config)
 {
