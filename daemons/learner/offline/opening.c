@@ -14,21 +14,34 @@
 
 /* ---- what can be trained so */
 
-/* Rows carry preferences, and no log-probabilities of those who drew them. A gate alone needs none:
- * it is of the round's first weights then. */
+/* Whether a row lacks a column that generators and rewarders fill: it has rewards, and the
+ * reference is asked for. A ratio of pairs is to the first weights of the round here. */
+static bool lacks_columns(const struct objective *objective,
+                          const struct objective_config *settings)
+{
+    const bool ratio = objective->row.unit == OBJECTIVE_PAIR && settings->gate.gate != GATE_NONE;
+    uint64_t needs = objective_needs(objective, settings) &
+                     ~(COLUMN_BIT(COLUMN_REWARD) | NEEDS_OF_KL | (ratio ? NEEDS_OF_RATIO : 0));
+    for (unsigned id = 0; id < COLUMNS; id++)
+        if (needs & COLUMN_BIT(id) && column_row(id)->origin != ORIGIN_LEARNER)
+            return true;
+    return false;
+}
+
 static err_t check_objective(const struct recipe *recipe)
 {
-    const struct objective_row *row = objective_row(recipe->learner.objective);
-    const bool drawn = row->needs & COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP) ||
-                       (row->data == DATA_REWARDS && row->defaults.gate.gate != GATE_NONE);
-    if (drawn || row->data == DATA_DEMONSTRATIONS || objective_has_critic(row))
+    const struct objective *objective;
+    struct objective_config settings;
+    TRY(settings_objective(recipe, &objective, &settings));
+    const struct objective_row *row = &objective->row;
+    const bool imitates = row->data == DATA_DEMONSTRATIONS;
+    if (imitates || objective_has_critic(row) || lacks_columns(objective, &settings))
         return recipe_wrong(recipe, "learner.objective",
                             "%s trains %s; rlhfctl train takes objectives on preferences, labels "
                             "and scores of completions that anybody wrote",
                             row->name,
-                            row->data == DATA_DEMONSTRATIONS
-                                ? "demonstrations (rlhfctl sft)"
-                                : "completions that generators draw (rlhfctl up)");
+                            imitates ? "demonstrations (rlhfctl sft)"
+                                     : "completions that generators draw (rlhfctl up)");
     if (recipe->train.chunks != 1 && recipe->learner.reference.kind != RECIPE_REFERENCE_NONE)
         return recipe_wrong(recipe, "train.chunks",
                             "%" PRId64

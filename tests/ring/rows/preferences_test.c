@@ -244,14 +244,9 @@ static bool has(const char *list, const char *word)
     return strstr(inside, wanted);
 }
 
-/* Those that rlhfctl train takes, and of them the ones that are asked for. */
 static bool is_chosen(const struct objective_row *row)
 {
     const char *list = getenv("RLHFD_OBJECTIVES");
-    const bool drawn = row->needs & COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP) ||
-                       (row->data == DATA_REWARDS && row->defaults.gate.gate != GATE_NONE);
-    if (drawn || row->data == DATA_DEMONSTRATIONS || objective_has_critic(row))
-        return false;
     return (list && strcmp(list, "all") == 0) || has(list ? list : by_itself, row->name);
 }
 
@@ -270,8 +265,15 @@ static const char *keys_for(const struct objective_row *row)
     return strcmp(row->name, "kto") == 0 ? ", kto: {anchor: mismatched}" : "";
 }
 
-/* Killed in rounds that no checkpoint covers. */
-static void repeats(const struct place *place, const struct objective_row *row)
+/* Whether the log says that rlhfctl train does not take the row, or nobody does. */
+static bool is_refused(const char *log)
+{
+    SCOPED_MEM char *text = file_text(log);
+    return strstr(text, "rlhfctl train takes objectives") || strstr(text, "no generator does");
+}
+
+/* Killed in rounds that no checkpoint covers. False: it cannot be trained so. */
+static bool repeats(const struct place *place, const struct objective_row *row)
 {
     SCOPED_MEM char *again = mem_printf("%s_again", row->name);
     const bool whole_rows = objective_terms(row, &row->defaults) & ROW_TERMS_OF_REFERENCE,
@@ -288,6 +290,8 @@ static void repeats(const struct place *place, const struct objective_row *row)
                            "--set", "eval.every=5", NULL};
     struct process train = process_start_words(log, "rlhfctl", words);
     const int status = process_wait(&train, RUN_MS);
+    if (status && is_refused(log))
+        return false;
     if (status)
         file_print_end(row->name, log);
     assert_int_equal(status, 0);
@@ -299,6 +303,7 @@ static void repeats(const struct place *place, const struct objective_row *row)
     train = process_start_words(log, "rlhfctl", words);
     assert_int_equal(process_wait(&train, RUN_MS), 0);
     assert_same_weights(run, killed);
+    return true;
 }
 
 /* Values that objectives keep from update to update come back, too, and so do passes over
@@ -309,11 +314,8 @@ static void rows_of_objectives_repeat(void **state)
     const struct objective_row *row;
     int rows = 0;
     for (size_t i = 0; (row = objective_row_at(i)); i++)
-        if (is_chosen(row)) {
-            repeats(*state, row);
-            rows++;
-        }
-    assert_true(rows > 0 || getenv("RLHFD_OBJECTIVES"));
+        rows += is_chosen(row) && repeats(*state, row);
+    assert_true(rows >= 7 || getenv("RLHFD_OBJECTIVES"));
     print_message("%d objectives\n", rows);
 }
 
