@@ -23,7 +23,6 @@ __device__ static term_norm term_norm_of(const float *row, int V, float scale,
     for (int v = threadIdx.x; v < V; v += PART_THREADS)
         sum = __fadd_rn(sum, exact_exp(__fsub_rn(scaled(row, v, scale), max)));
     sum = block_sum<PART_THREADS>(sum, scratch[1]);
-    __syncthreads(); // scratch is free
     return {max, __frcp_rn(sum), (float)exact_log((double)sum), (double)sum};
 }
 

@@ -183,10 +183,7 @@ MISTAKES = [
             ("const optimizer_arrays a = *arrays;", "optimizer_arrays a = *arrays; a.grad = (const float *)calloc(count, 4);")),
 
     # ---- rows of logits
-    mistake("terms: scratch used again without a barrier", "row_terms.cu", "terms_op_test.c", RACE,
-            ("sum = block_sum<PART_THREADS>(sum, scratch[1]); __syncthreads();",
-             "sum = block_sum<PART_THREADS>(sum, scratch[1]);")),
-    mistake("terms: a slope over the rival's logit, which others read", "row_terms.cu", "terms_op_test.c", RACE,
+    mistake("terms: a slope over the rival's logit, which others read", "row_terms.cu", "terms_op", RACE,
             ("jsd = __fmul_rn(mine[TERM_JSD], __fsub_rn(1.0f, beta)); __syncthreads();",
              "jsd = __fmul_rn(mine[TERM_JSD], __fsub_rn(1.0f, beta));")),
     mistake("logp: a part reads behind the row", "row_part.h", "rows:logps", "of an allocation of",
