@@ -35,7 +35,7 @@
       .tdpo = {.beta = 0.1, .alpha = 1, .through_chosen = true}) \
     X(tdpo2, kernel_tdpo, OBJECTIVE_PAIR, DATA_PAIRS, COLUMN_BIT(COLUMN_REFERENCE_LOGP), OUTPUT_LOGP | OUTPUT_TERM(FORWARD_KL), \
       FIGURES_OF_PAIRS, \
-      "the same, the chosen one's divergence a constant", \
+      "DPO whose margin has that difference, the chosen one's divergence a constant", \
       "Zeng 2024, arXiv 2404.11999", \
       "any policy's pairs are valid; divergences are of the newest weights", \
       .advantage = ADVANTAGE_ONE, .gate = {GATE_NONE}, .reduce = REDUCE_SEQ_MEAN_TOKEN_SUM, .kl = KL_K3, \

@@ -175,11 +175,32 @@ static void put_preference(json_t *ret, const struct objective_config *config)
     }
 }
 
+/* Of whole rows of the vocabulary, and of what weighs the tokens of one answer. */
+static void put_rows(json_t *ret, const struct objective_config *config)
+{
+    if (config->tdpo.beta > 0) {
+        put_number(ret, "learner.dpo.beta", config->tdpo.beta);
+        put_number(ret, "learner.tdpo.alpha", config->tdpo.alpha);
+        put_word(ret, "learner.reference.kind", "frozen, ema or reset");
+    }
+    if (config->rows.distance != DISTANCE_NONE) {
+        put_word(ret, "learner.rows.distance", distance_name(config->rows.distance));
+        put_number(ret, "learner.rows.coef", config->rows.coef);
+        put_number(ret, "learner.rows.beta", config->rows.beta);
+        put_word(ret, "learner.reference.kind", "frozen, ema or reset");
+    }
+    if (config->contrast.coef > 0)
+        put_number(ret, "learner.contrast.coef", config->contrast.coef);
+    if (config->ift.gamma > 0)
+        put_number(ret, "learner.ift.gamma", config->ift.gamma);
+}
+
 static json_t *defaults_of(const struct objective_config *config)
 {
     json_t *ret = json_object();
     put_policy(ret, config);
     put_preference(ret, config);
+    put_rows(ret, config);
     put_word(ret, "learner.reduction", reduce_name(config->reduce));
     put_word(ret, "learner.kl.estimator", kl_name(config->kl));
     return ret;
