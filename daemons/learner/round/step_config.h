@@ -1,4 +1,4 @@
-/* What a step is made of, is given and gives: plain values (learner/round/step.h). */
+/* A step is made of these plain values, is given them and gives them (learner/round/step.h). */
 #pragma once
 #include "learner/round/trainee.h"
 #include "model/pack.h"
