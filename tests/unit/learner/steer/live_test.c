@@ -92,7 +92,6 @@ static const struct {
     {"run.rounds", "77", "", STORE},
     {"learner.lease_ms", "2000", "", STORE},
     {"learner.lease_grace_ms", "0", "", RECORD},
-    {"learner.unusable_slots", "12", "", RECORD},
     GROUP_KEYS,
     {"learner.epsilon", "0.3", "learner.objective=grpo", OBJECTIVE},
     {"learner.epsilon_high", "0.4", "learner.objective=grpo", OBJECTIVE},
