@@ -48,8 +48,8 @@ double pass_implicit_reward(const struct pass *pass, const struct stretch *s);
 double pass_weighed_reward(const struct pass *pass, const struct stretch *s, double whole,
                            double rest);
 
-/* divergence.c: adds the same slope to each of the sequence's tokens, counts its importance weights and
- * adds its divergences. */
+/* divergence.c: adds the same slope to each of the sequence's tokens, counts its importance weights
+ * and adds its divergences. */
 void pass_spread(const struct pass *pass, const struct stretch *s, double slope);
 
 void kernel_policy(const struct pass *pass, size_t unit, size_t end);

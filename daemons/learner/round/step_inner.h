@@ -9,7 +9,7 @@
 struct step {
     struct trainee *trainee;
     struct step_config config;
-    /* What stays in one micro-batch, at most: sequences, and their rows. */
+    /* The most that stays in one micro-batch: sequences, and their rows. */
     size_t unit;
     int rows;
     /* The workspace, and how many there have been. */
