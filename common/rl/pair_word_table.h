@@ -14,7 +14,7 @@
     W(PAIR_SIGMOID, "sigmoid", "-(1 - s) log sigma(z) - s log sigma(-z), s = label_smoothing (DPO, Rafailov 2023; s > 0: cDPO)") \
     W(PAIR_HINGE,   "hinge",   "max(0, 1 - z) (SLiC's)") \
     W(PAIR_IPO,     "ipo",     "(h - 1/(2 beta))^2, h the difference of the means of d over tokens, as in TRL's DPO (IPO, Azar 2023)") \
-    W(PAIR_SFT,     "sft",     "-mean of d over the tokens of the chosen: the likelihood of the best completion alone (best-of-n); TRL's sft is a mean over all tokens of a batch, which rpo_alpha is here") \
+    W(PAIR_SFT,     "sft",     "-mean of d over the tokens of the chosen: the likelihood of the best completion alone (best-of-n). TRL's sft is a mean over all tokens of a batch, which rpo_alpha is here") \
     W(PAIR_IPO_SUM, "ipo_sum", "(h - 1/(2 beta))^2, h the difference of the sums (IPO as in OpenRLHF; its beta is another than that of ipo)") \
     W(PAIR_ROBUST,  "robust",  "(-(1 - s) log sigma(z) + s log sigma(-z)) / (1 - 2 s) (Chowdhury 2024); without a lower bound") \
     W(PAIR_EXO,     "exo_pair", "KL from (sigma(z), sigma(-z)) to (1 - s, s), s = label_smoothing, 0.001 where that is 0 (Ji 2024)") \

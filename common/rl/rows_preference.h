@@ -17,9 +17,9 @@
 #define NEEDS_OF_REFERENCE COLUMN_BIT(COLUMN_REFERENCE_LOGP)
 
 /* Ends of their help: how the daemons draw them. */
-#define DRAWN_PAIRS  "; online the best and the worst of a group"
+#define DRAWN_PAIRS  ". Online: the best and the worst of a group"
 #define DRAWN_LABELS "; online a reward above the mean of its group is desirable, one below is not (learner.kto.rule)"
-#define DRAWN_LISTS  "; online all of a group whose rewards differ, equal ones by their place"
+#define DRAWN_LISTS  ". Online: all of a group whose rewards differ, equal ones by their place"
 
 /* Of a pair against the reference, and without one. */
 #define ROW_PAIR(X, name, help, source, lag, ...) \
@@ -93,7 +93,7 @@
       PAIR_SOFT, .beta = 0.1) \
     ROW_PAIR(X, dpop, "dpo that does not let the chosen fall below the reference", \
       "Pal 2024 (Smaug), arXiv 2402.13228", LAG_OF_PAIRS, PAIR_SIGMOID, .beta = 0.3, .penalty = 50) \
-    ROW_PAIR(X, beta_dpo, "dpo whose beta follows the update's gap; the pairs farthest from the running gap are left out, where " \
+    ROW_PAIR(X, beta_dpo, "dpo whose beta follows the update's gap. The pairs farthest from the running gap are left out, where " \
       "the paper draws them", \
       "Wu 2024, arXiv 2407.08639", "any policy's pairs are valid; the filter drops outliers, stale ones first", \
       PAIR_SIGMOID, .beta = 0.1, .adapt = 0.6, .drop = 0.2) \
@@ -167,7 +167,7 @@
       "Rafailov 2023, arXiv 2305.18290", LAG_OF_LISTS, LIST_PL, .beta = 0.1) \
     ROW_LIST(X, lipo, NEEDS_OF_REFERENCE, "dpo over all pairs of a group, by what swapping their ranks costs", \
       "Liu 2024, arXiv 2402.01878; beta [recalled]", LAG_OF_LISTS, LIST_LIPO, .beta = 0.05) \
-    ROW_LIST(X, pro, 0, "each place of the order against all that follow, by means of logp; and the likelihood of the best", \
+    ROW_LIST(X, pro, 0, "each place of the order against all that follow, by means of logp, and the likelihood of the best", \
       "Song 2023, arXiv 2306.17492", "foreign completions are what it is for; no reference", LIST_PRO, .beta = 1, .sft = 0.05) \
     ROW_LIST(X, rrhf, 0, "means of logp in the order of rewards, and the likelihood of the best", \
       "Yuan 2023, arXiv 2304.05302", "foreign completions are what it is for; no reference", LIST_RRHF, .beta = 1, .sft = 1) \

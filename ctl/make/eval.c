@@ -1,5 +1,5 @@
-/* eval: a model's completions of held-out prompts: what the recipe's scorers say of them, how far
- * they are from the reference model, and how likely the answers are that people gave. */
+/* eval: a model's completions of held-out prompts, their scores, their distance from the reference
+ * model, and how likely the answers are that people gave. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/printable.h"

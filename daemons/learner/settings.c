@@ -6,7 +6,7 @@
 #include "svc/recipe/recipe_default.h"
 #include "svc/recipe/recipe_shared.h"
 
-/* What is written, or what the row has. */
+/* As it is written, else as the row has it. */
 static double number_or(double written, double row)
 {
     return written == RECIPE_NUMBER_DEFAULT ? row : written;

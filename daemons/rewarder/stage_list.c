@@ -145,7 +145,7 @@ static err_t read_entry(const struct opening *o, const struct yaml_tree *entry)
         option_set_default(&limit_rows.row[i], &stage->limits);
     if (stage->class->deadline_ms)
         stage->limits.deadline_ms = stage->class->deadline_ms;
-    if (!stage->class->outside) // what it cannot do in time is the group's fault
+    if (!stage->class->outside) // a missed deadline is the group's fault then
         stage->limits.breaker = 0;
     for (size_t i = 0; entry && i < entry->count; i++) {
         SCOPED_MEM char *key = mem_printf("%s.%.100s", stage->key, entry->key[i]);

@@ -24,7 +24,8 @@ layout_find	witness: a tensor by its name
 member_state_name	witness: the state of a session's member
 objective_at	witness: every row of the objectives is tested
 refresh_bytes	witness: memory that a device without room apart does not take
-rng_below	witness: tests draw by the numbers that the daemons draw by
+row_slope	objective-check: a term of a whole row, in double
+row_value	objective-check: the same
 rpc_stream_queued	witness: bytes that a peer has not taken
 safetensors_read_f32	witness: a file's values as floats
 trainee_freeze	tensors that keep their values: no recipe asks for them yet

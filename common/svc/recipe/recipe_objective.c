@@ -153,7 +153,7 @@ static err_t check_ratio_to(const struct recipe *r)
                         row->name);
 }
 
-/* What is trained of a group, and with what beside it. */
+/* The completions of a group that are trained, and with which terms. */
 static err_t check_completions_trained(const struct recipe *r)
 {
     const struct recipe_learner *learner = &r->learner;

@@ -212,12 +212,12 @@
     X(number, baseline_decay, "0.9",     LIVE,  FROM(0, 1),    "of the running mean of rewards that is the baseline, a round (advantage: ema)") \
     X(number, advantage_beta, "0.5",     LIVE,  ABOVE(0, 1e6), "temperature of a group's value (advantage: soft_value)") \
     X(word,   normalize_advantages, "default", FIXED, WORDS("default|true|false"), \
-      "whether advantages of completions, and of to_go, are brought to mean 0 and standard deviation 1 over the round's tokens (TRL's rloo: over its completions); default: as the objective has it") \
+      "whether advantages of completions, and of to_go, are brought to mean 0 and standard deviation 1 over the round's tokens. TRL's rloo takes its completions instead. default: as the objective has it") \
     X(word,   gate, "default",           FIXED, WORDS(WORD_LIST_AFTER("default", GATES)), \
       "how the ratio to older weights limits a step; default: as the objective has it") \
     X(number_or_default, epsilon, "default", LIVE, FROM(0, 1), "ratios are clipped below 1 - epsilon (gate: clip), their logarithms held above -epsilon (geo_clip); default: as the objective has it, mostly 0.2") \
     X(number_or_default, epsilon_high, "default", LIVE, FROM(0, 100), "ratios are clipped above 1 + epsilon_high (gate: clip), their logarithms held below it (geo_clip); default: as epsilon, or as the objective has it") \
-    X(number_or_default, delta, "default", LIVE, FROM(0, 1e6), "highest ratio of a completion that is worse than the others (gate: clip; dual clip, Ye 2020), from 1 on; 0: no limit; default: as the objective has it, mostly 0") \
+    X(number_or_default, delta, "default", LIVE, FROM(0, 1e6), "highest ratio of a completion that is worse than the others, from 1 on (gate: clip; dual clip, Ye 2020). 0: no limit; default: as the objective has it, mostly 0") \
     X(number_or_default, cap, "default", LIVE,  ABOVE(0, 1e6), "highest ratio (gate: cap); default: as the objective has it, mostly 2") \
     X(word,   importance_sampling_level, "default", FIXED, WORDS(WORD_LIST_AFTER("default", RATIOS)), \
       "unit of one ratio; default: as the objective has it") \
@@ -340,7 +340,7 @@
 
 #define RECIPE_PPO(X, C, G) \
     X(number, gamma,  "1.0",  LIVE, FROM(0, 1), "discount of rewards, a token") \
-    X(number_or_default, lambda, "default", LIVE, FROM(0, 1), "share of what later tokens tell beyond the next value (GAE, Schulman 2016); 1: the rewards that came, 0: the next value alone; default: as the objective has it, mostly 0.95") \
+    X(number_or_default, lambda, "default", LIVE, FROM(0, 1), "share of what later tokens tell beyond the next value (GAE, Schulman 2016). 1: the rewards that came, 0: the next value alone; default: as the objective has it, mostly 0.95") \
     X(number_or_default, lambda_alpha, "default", LIVE, FROM(0, 1e6), "alpha of a lambda of the advantages alone, 1 - 1/(alpha T) for a completion of T tokens (VAPO); 0: lambda; default: as the objective has it, mostly 0") \
     X(count,  macro, "0", FIXED, FROM(0, 1048576), "tokens that are one action (MA-RLHF); 1: each is one; 0: as the objective has it, mostly 1") \
     X(number, rho_bar, "1.0", LIVE, ABOVE(0, 1e6), "largest importance weight of a token that older weights drew, in its loss and in its target (V-trace)") \

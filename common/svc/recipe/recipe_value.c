@@ -42,14 +42,23 @@ const char *option_kind_name(const struct recipe_option *row)
     return names[row->kind];
 }
 
+/* Of very many words the first, as nobody reads a line of them all; docs/recipe.md has the rest. */
 static void put_words(const struct recipe_option *row, struct bytes *ret)
 {
+    enum { MANY = 40, FIRST = 8 };
+    size_t count = 1, said = 0;
+    for (const char *p = row->words; *p; p++)
+        count += *p == '|';
     for (const char *p = row->words; *p; p++) {
-        if (*p == '|')
-            bytes_text(ret, ", ");
-        else
+        if (*p != '|')
             bytes_u8(ret, (uint8_t)*p);
+        else if (count > MANY && ++said == FIRST)
+            break;
+        else
+            bytes_text(ret, ", ");
     }
+    if (count > MANY)
+        bytes_printf(ret, " and %zu more", count - FIRST);
 }
 
 /* "above 0, up to 1", "from 0 to 1" */

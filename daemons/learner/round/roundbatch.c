@@ -165,7 +165,7 @@ static size_t choose(const struct round_batch *batch, size_t g, size_t *ret)
         return 2;
     }
     const struct rng rng = rng_keyed(batch->seed, RNG_SELECT, batch->round, g);
-    const size_t last = batch->config.settings->advantage == ADVANTAGE_GREEDY, // it is a baseline
+    const size_t last = batch->config.settings->advantage == ADVANTAGE_GREEDY, // a baseline
         selected =
             selection_of(&batch->config.settings->select, batch->columns->at[COLUMN_REWARD] + begin,
                          end - begin - last, &rng, ret);

@@ -158,8 +158,8 @@ static int64_t train_some(void *state)
     return 0;
 }
 
-/* Weights, optimizers, gradients and a step; and of what goes out: the values of the newest version
- * and, while one is made, of the next; on a device, what says which values changed. */
+/* Weights, optimizers, gradients and a step. And values that go out: of the newest version and of
+ * the next, while one is made. On a device also marks of the values that changed. */
 static err_t plan_memory(const struct train *train)
 {
     const struct model *trained = model_trained(train_model(train));

@@ -1,6 +1,6 @@
-/* A reference that moves, terms of whole rows and values kept from update to update, through a real
- * ring whose learner is killed three times: recorded rounds are trained again to the same digests,
- * of the policy and of the reference, or the learner would end. */
+/* A reference that moves, terms of whole rows and values kept from update to update, through a ring
+ * whose learner is killed three times. Recorded rounds are trained again to the same digests of
+ * policy and reference, or the learner would end. */
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -13,7 +13,7 @@
 
 enum { RUN_MS = 100000, ROUNDS = 7, GROUPS = 6 };
 
-/* What the newest checkpoint keeps beside the policy. */
+/* The newest checkpoint's values beside the policy. */
 static void assert_kept(const struct ring *ring)
 {
     SCOPED_MEM char *latest = file_join(ring->run, "checkpoints/latest");

@@ -216,7 +216,8 @@ static void a_group_is_shown_with_its_texts(void **)
         release(group);
     }
     group_reply *none = NULL;
-    assert_err(ERR_NOT_FOUND, "is leased, stored or quarantined", get(&d, (const uint8_t[16]){1}, 16, &none));
+    assert_err(ERR_NOT_FOUND, "is leased, stored or quarantined",
+               get(&d, (const uint8_t[16]){1}, 16, &none));
     assert_err(ERR_INVALID, "id", get(&d, (const uint8_t[16]){1}, 15, &none));
     release(all);
     pausing(&d, "LearnerAdmin/Resume", false, true);

@@ -33,7 +33,7 @@ struct answer {
     struct completion completion;
     struct span span[2];
     struct column_values column[3]; // scores, reward; inapplicable
-    uint8_t not[2];
+    uint8_t not [2];
     double score[2], reward;
 };
 

@@ -1,5 +1,5 @@
-/* Every row of a policy gradient, of imitation and of a critic trains rounds in process: how a
- * batch is cut changes no bit, and what its settings select, mask and keep decides its weights. */
+/* Every row of a policy gradient, of imitation and of a critic trains rounds in process. How a
+ * batch is cut changes no bit, and its settings decide its weights. */
 #include "base/mem.h"
 #include "unit/learner/round_kit.h"
 #include <math.h>
@@ -36,8 +36,7 @@ static struct end train_or_rest(const char *learner, const char *set, bool may_r
     end.running = *updates_running(b.updates);
     if (digest_equal(&before, &end.weights) && !may_rest)
         fail_msg("%s: nothing was trained", learner);
-    assert_true(may_rest ||
-                (isfinite(end.report.figures.loss) && end.report.tokens_trained > 0));
+    assert_true(may_rest || (isfinite(end.report.figures.loss) && end.report.tokens_trained > 0));
     bench_close(&b);
     return end;
 }

@@ -30,9 +30,10 @@
 // clang-format on
 
 /* Keys of groups as they come and go, whatever the objective. */
-#define GROUP_KEYS \
-    {"learner.unusable_slots", "12", "", RECORD}, \
-    {"learner.samples", "3", "", RECORD}, \
-    {"learner.filter.zero_variance", "true", "", STORE}, \
-    {"learner.filter.truncated", "0.5", "", STORE}, \
-    {"learner.filter.patience", "9", "", RECORD}
+#define GROUP_KEYS                                                                                 \
+    {"learner.unusable_slots", "12", "", RECORD}, {"learner.samples", "3", "", RECORD},            \
+        {"learner.filter.zero_variance", "true", "", STORE},                                       \
+        {"learner.filter.truncated", "0.5", "", STORE},                                            \
+    {                                                                                              \
+        "learner.filter.patience", "9", "", RECORD                                                 \
+    }

@@ -109,7 +109,7 @@ static void beta_follows_the_gap_and_outliers_are_dropped(void **)
     assert_true(second->kept == 4 && second->dropped[6] == 1 && second->dropped[0] == 0);
     coupling_keep(second, &config, &running);
     assert_near(running.at[RUNNING_pair_gap], 0.9 * 0.2 + 0.1 * gap, 1e-15);
-    // what is dropped trains nothing, and the mean is over what is left
+    // dropped pairs train nothing, and the mean is over what is left
     double slope[TOKENS_MAX];
     struct rl_tally tally = {0};
     f.totals.coupling = second;
