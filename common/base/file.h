@@ -56,6 +56,10 @@ err_t file_names(const char *directory, struct file_names *ret);
 void file_names_done(struct file_names *names);
 
 bool file_exists(const char *path);
+/* Whether a file is as it was: the same one, its size, mode and times. */
+struct stat;
+bool file_is_unchanged(const struct stat *a, const struct stat *b);
+
 bool file_is_at(int fd, const char *path);                // whether path names the open file
 err_t file_make_directories(const char *path);            // like mkdir -p
 err_t file_remove_tree(const char *path);                 // like rm -r; a missing path is OK

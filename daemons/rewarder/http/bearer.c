@@ -56,21 +56,13 @@ static err_t read_file(struct bearer *bearer)
     return failed;
 }
 
-static bool same(const struct stat *a, const struct stat *b)
-{
-    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
-           a->st_mode == b->st_mode && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
-           a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
 /* Looks before the reading, so that a change under the reading is found at the next look. */
 static err_t look(struct bearer *bearer, bool *ret_changed)
 {
     struct stat now = {0};
     if (stat(bearer->path, &now) != 0)
         now = (struct stat){0};
-    *ret_changed = !same(&now, &bearer->seen);
+    *ret_changed = !file_is_unchanged(&now, &bearer->seen);
     if (!*ret_changed && bearer->len)
         return OK;
     bearer->seen = now;

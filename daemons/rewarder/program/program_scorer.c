@@ -14,13 +14,12 @@
 #include "svc/recipe/recipe.h"
 #include <string.h>
 
-enum choice { CHOICE_AUTO, CHOICE_STRONG, CHOICE_RESTRICTED, CHOICE_NONE };
 enum { LEAVE_MS = 200, PATIENCE_S = 60 };
 
 struct program_keys {
     struct recipe_texts command, read;
     int64_t processes, memory_mib, disk_mib, tasks, answer_mib;
-    enum choice sandbox;
+    enum sandbox_choice sandbox;
     bool network;
 };
 static const struct recipe_option keys[] = {
@@ -77,25 +76,6 @@ static struct metric levels[3] = {
                     "level=\"" name "\"")
     LEVEL("none"), LEVEL("restricted"), LEVEL("strong")};
 static struct metric *const rows[] = {&started, &levels[0], &levels[1], &levels[2]};
-
-static err_t choose_level(const struct program_keys *keys, enum sandbox_level *ret, char **ret_why)
-{
-    static enum sandbox_level found; // of this machine: asked for once
-    static char *why;
-    if (keys->sandbox == CHOICE_NONE) {
-        *ret = SANDBOX_NONE;
-        *ret_why = mem_string("as the recipe says");
-        return OK;
-    }
-    if (!why)
-        TRY(err_wrap(sandbox_probe(&found, &why),
-                     "sandbox (none runs the program as free as the rewarder is)"));
-    if (keys->sandbox == CHOICE_STRONG && found != SANDBOX_STRONG)
-        return err_new(ERR_PRECONDITION, "sandbox: 'strong' cannot be had here: %s", why);
-    *ret = keys->sandbox == CHOICE_RESTRICTED ? SANDBOX_RESTRICTED : found;
-    *ret_why = mem_string(why);
-    return OK;
-}
 
 /* ---- one group */
 
@@ -248,7 +228,7 @@ static err_t program_open(const struct stage_context *context, void **ret_state)
     SCOPED_MEM char *why = NULL;
     metrics_register(rows, sizeof rows / sizeof *rows);
     TRY(program_words_read(&from->command, &from->read, &program->words));
-    TRY(choose_level(from, &program->level, &why));
+    TRY(sandbox_choose(from->sandbox, &program->level, &why));
     TRY(exchange_open(context->recipe, &program->exchange));
     program->place = mem_array((size_t)from->processes, sizeof *program->place);
     program->orders = (struct sandbox_orders){.level = program->level,

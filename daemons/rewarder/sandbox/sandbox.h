@@ -39,6 +39,18 @@ struct sandbox_orders {
  * what higher levels lack, "" for none; the caller's. PRECONDITION: not even RESTRICTED. */
 err_t sandbox_probe(enum sandbox_level *ret, char **ret_why);
 
+/* A stage's key `sandbox`, in the order of its words "auto|strong|restricted|none". */
+enum sandbox_choice {
+    SANDBOX_CHOICE_AUTO, // the highest that holds
+    SANDBOX_CHOICE_STRONG,
+    SANDBOX_CHOICE_RESTRICTED,
+    SANDBOX_CHOICE_NONE
+};
+
+/* The level for that key, never a lower one than it says. This machine is probed once, by the
+ * thread that opens stages. *ret_why: as sandbox_probe has it, the caller's. PRECONDITION. */
+err_t sandbox_choose(enum sandbox_choice choice, enum sandbox_level *ret, char **ret_why);
+
 /* ---- one run */
 
 struct sandbox_input {

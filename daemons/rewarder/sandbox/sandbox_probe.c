@@ -37,3 +37,22 @@ err_t sandbox_probe(enum sandbox_level *ret, char **ret_why)
     }
     return err_new(ERR_PRECONDITION, "no sandbox here: %s", (const char *)why.data);
 }
+
+err_t sandbox_choose(enum sandbox_choice choice, enum sandbox_level *ret, char **ret_why)
+{
+    static enum sandbox_level found; // of this machine: asked for once
+    static char *why;
+    if (choice == SANDBOX_CHOICE_NONE) {
+        *ret = SANDBOX_NONE;
+        *ret_why = mem_string("as the recipe says");
+        return OK;
+    }
+    if (!why)
+        TRY(err_wrap(sandbox_probe(&found, &why),
+                     "sandbox (none runs it as free as the rewarder is)"));
+    if (choice == SANDBOX_CHOICE_STRONG && found != SANDBOX_STRONG)
+        return err_new(ERR_PRECONDITION, "sandbox: 'strong' cannot be had here: %s", why);
+    *ret = choice == SANDBOX_CHOICE_RESTRICTED ? SANDBOX_RESTRICTED : found;
+    *ret_why = mem_string(why);
+    return OK;
+}

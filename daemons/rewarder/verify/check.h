@@ -2,20 +2,15 @@
  *
  * Any thread; state is shared and does not change. */
 #pragma once
+#include "rewarder/sandbox/sandbox.h"
 #include "rewarder/scorers/pattern.h"
 #include "rewarder/verify/answer.h"
 
-enum code_sandbox {
-    CODE_SANDBOX_AUTO,
-    CODE_SANDBOX_STRONG,
-    CODE_SANDBOX_RESTRICTED,
-    CODE_SANDBOX_NONE
-};
 struct verify_keys {
     char *check, *column, *extract, *schema;
     double tolerance;
     struct recipe_texts command;
-    enum code_sandbox sandbox;
+    enum sandbox_choice sandbox;
     bool partial;
     int64_t timeout_ms, memory_mib;
     struct pattern_limits limits;

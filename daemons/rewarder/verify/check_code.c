@@ -28,27 +28,13 @@ static void code_free(struct code *code)
 }
 DEFINE_SCOPED(code)
 
-static err_t choose_level(const struct verify_keys *keys, enum sandbox_level *ret)
-{
-    enum sandbox_level found;
-    SCOPED_MEM char *why = NULL;
-    *ret = SANDBOX_NONE;
-    if (keys->sandbox == CODE_SANDBOX_NONE)
-        return OK;
-    TRY(err_wrap(sandbox_probe(&found, &why),
-                 "sandbox (none runs completions as free as the rewarder is)"));
-    if (keys->sandbox == CODE_SANDBOX_STRONG && found != SANDBOX_STRONG)
-        return err_new(ERR_PRECONDITION, "sandbox: 'strong' cannot be had here: %s", why);
-    *ret = keys->sandbox == CODE_SANDBOX_RESTRICTED ? SANDBOX_RESTRICTED : found;
-    return OK;
-}
-
 static err_t code_open(const struct verify_keys *keys, void **ret_state)
 {
     static const char *const python[] = {"python3", "-I", "-c", "{code}"};
     const bool own = keys->command.count > 0;
     const size_t count = own ? keys->command.count : sizeof python / sizeof *python;
     bool has_code = false;
+    SCOPED_MEM char *why = NULL;
     SCOPED(code) code = mem_new(sizeof *code);
     code->argv = mem_array(count + 1, sizeof *code->argv);
     for (; code->words < count; code->words++) {
@@ -58,7 +44,7 @@ static err_t code_open(const struct verify_keys *keys, void **ret_state)
     }
     if (!has_code)
         return err_new(ERR_INVALID, "command: no word is {code}, where the code stands");
-    TRY(choose_level(keys, &code->level));
+    TRY(sandbox_choose(keys->sandbox, &code->level, &why));
     *ret_state = STEAL(code);
     return OK;
 }
