@@ -109,9 +109,12 @@ static void tick(void *arg)
     struct pipeline *pipeline = arg;
     const double now_s = clock_s();
     for (struct item *item = pipeline->items, *next; item; item = next) {
-        next = item->next;
+        item->pins++; // it may leave at any of its stages
         for (size_t i = 0; !item->left && i < pipeline->list->count; i++)
             look_at(item, i, now_s);
+        next = item->next;
+        item->pins--;
+        item_release(item);
     }
     for (size_t i = 0; i < pipeline->list->count; i++)
         look_at_stage(pipeline, i, now_s);

@@ -42,6 +42,14 @@ enum { TESTING_FORKS = 0 };
 enum { TESTING_FORKS = 1 };
 #endif
 
+/* AddressSanitizer's shadow memory does not fit into a sandbox's limit of addresses: such tests
+ * skip. */
+#if defined(__SANITIZE_ADDRESS__)
+enum { TESTING_SANDBOX = 0 };
+#else
+enum { TESTING_SANDBOX = 1 };
+#endif
+
 #define TESTS(...)                                                                                 \
     int main(void)                                                                                 \
     {                                                                                              \

@@ -32,6 +32,7 @@
 /* Keys of groups as they come and go, whatever the objective. */
 #define GROUP_KEYS                                                                                 \
     {"learner.unusable_slots", "12", "", RECORD}, {"learner.samples", "3", "", RECORD},            \
+        {"learner.baseline_decay", "0.5", "", RECORD},                                             \
         {"learner.filter.zero_variance", "true", "", STORE},                                       \
         {"learner.filter.truncated", "0.5", "", STORE},                                            \
     {                                                                                              \
