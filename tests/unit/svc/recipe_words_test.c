@@ -94,7 +94,7 @@ static void a_word_is_answered_where_it_stands(void **state)
         {"rollout_batch_size: 128", "did you mean 'learner.groups'?"},
         {"rollout: {temperature: 1}", "did you mean 'generator.temperature'?"},
         {"max_head_offpolicyness: 4", "did you mean 'lag.max'?"},
-        {"sync_ref_model: true", "did you mean 'rewarder.reference'?"},
+        {"sync_ref_model: true", "did you mean 'learner.reference.kind'?"},
         {"entropy_coef: 0.1", "no such key, and nothing like it: there is no entropy bonus"},
         {"sft: {learning_rate: 1}", "did you mean 'sft.optimizer.lr'?"},
         {"sft: {batch_size: 1}", "did you mean 'sft.batch'?"},

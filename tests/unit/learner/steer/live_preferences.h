@@ -1,6 +1,7 @@
 /* Rows of live_test.c's table: each LIVE key of objectives on preferences, a value, and settings
  * with which the key decides a round. */
 #pragma once
+#include "unit/learner/steer/live_policies.h"
 
 #define OF(objective) "rewarder.reference=frozen learner.objective=" objective
 // clang-format off
@@ -27,12 +28,12 @@
     {"learner.listwise.sft_coef", "0.2", OF("pro"), OBJECTIVE}, \
     {"learner.listwise.alpha", "0.2", OF("d2o"), OBJECTIVE}, \
     {"learner.residual.beta", "0.2", OF("tba"), OBJECTIVE}
+#define OBJECTIVE_KEYS PREFERENCE_KEYS, POLICY_KEYS
 // clang-format on
 
 /* Keys of groups as they come and go, whatever the objective. */
 #define GROUP_KEYS                                                                                 \
     {"learner.unusable_slots", "12", "", RECORD}, {"learner.samples", "3", "", RECORD},            \
-        {"learner.baseline_decay", "0.5", "", RECORD},                                             \
         {"learner.filter.zero_variance", "true", "", STORE},                                       \
         {"learner.filter.truncated", "0.5", "", STORE},                                            \
     {                                                                                              \

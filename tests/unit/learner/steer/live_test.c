@@ -108,7 +108,7 @@ static const struct {
     {"learner.correction.high", "3", "learner.ratio_to=proximal", OBJECTIVE},
     {"learner.dpo.beta", "0.2", DPO, OBJECTIVE},
     {"learner.dpo.margin", "0.25", DPO, RECORD},
-    PREFERENCE_KEYS,
+    OBJECTIVE_KEYS,
     {"learner.ppo.gamma", "0.9", "learner.objective=ppo", OBJECTIVE},
     {"learner.ppo.lambda", "1", "learner.objective=ppo", OBJECTIVE},
     {"learner.ppo.rho_bar", "2", "learner.objective=ppo", OBJECTIVE},
