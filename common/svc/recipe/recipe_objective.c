@@ -221,12 +221,19 @@ static err_t check_advantage(const struct recipe *r)
         learner->advantage, critic ? "no" : "a", learner->objective, critic ? "gae" : "any other");
 }
 
+/* Recipes of runs that older builds began have every key, and these values were the defaults. */
+static bool was_default(const char *word)
+{
+    return strcmp(word, "tis_token") == 0;
+}
+
 /* A token that older weights drew is weighed once, by V-trace's weight. */
 static err_t check_one_correction(const struct recipe *r)
 {
-    const bool kind = has_default(r, "learner.correction.kind"),
-               low = has_default_number(r, "learner.correction.low"),
-               high = has_default_number(r, "learner.correction.high");
+    const struct recipe_correction *written = &r->learner.correction;
+    const bool kind = has_default(r, "learner.correction.kind") || was_default(written->kind),
+               low = has_default_number(r, "learner.correction.low") || written->low == 0,
+               high = has_default_number(r, "learner.correction.high") || written->high == 2;
     if (kind && low && high)
         return OK;
     return recipe_wrong(r,
@@ -340,7 +347,7 @@ static err_t check_correction(const struct recipe *r)
         return recipe_wrong(r, "learner.correction.low",
                             "%g is above learner.correction.high = %g: no weight would count",
                             correction.low, correction.high);
-    if (kind == CORRECTION_NONE)
+    if (kind == CORRECTION_NONE || was_default(r->learner.correction.kind))
         return OK;
     if (!objective_is_policy(objective_row(r->learner.objective)))
         return goes_with_policies(r, "learner.correction.kind", correction_name(kind), "none");
