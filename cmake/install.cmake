@@ -17,6 +17,8 @@ install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DATADIR}/rlhfd USE_SOURCE
 # All documents that README leads to, under the same paths.
 install(FILES LICENSE README.md CHANGELOG.md ARCHITECTURE.md STYLE.md DECISIONS.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs deploy DESTINATION ${CMAKE_INSTALL_DOCDIR} USE_SOURCE_PERMISSIONS)
+install(DIRECTORY examples/recipes DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples USE_SOURCE_PERMISSIONS)
+install(PROGRAMS examples/reward.py DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 
 # Manual pages, from what the programs say of themselves.
 find_package(Python3 COMPONENTS Interpreter)
