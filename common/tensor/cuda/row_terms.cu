@@ -127,7 +127,7 @@ __device__ static term_row term_row_of(const float *logits, const float *referen
 }
 
 /* value (N, TERM_COUNT). */
-__global__ void __launch_bounds__(PART_THREADS)
+__global__ void __launch_bounds__(PART_THREADS, 1)
     terms_kernel(float *value, const float *logits, const float *reference, const int32_t *token,
                  float scale, float beta, int V)
 {
