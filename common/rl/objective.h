@@ -31,9 +31,9 @@ struct objective {
 /* The gradient's parts, each over the tokens of the whole update; those that the row does not name
  * are NULL. */
 struct rl_slopes {
-    double *logp;           // d loss / d log-probability of the token
-    double *value;          // d loss / d value
-    double *row[ROW_TERMS]; // d loss / d term of the row (objective_terms)
+    double *logp;           // Slope of the loss by the token's log-probability.
+    double *value;          // Slope by the value.
+    double *row[ROW_TERMS]; // Slopes by the terms of the row (objective_terms).
 };
 
 const struct objective *objective_find(const char *name); // NULL: no such row
@@ -46,9 +46,8 @@ err_t objective_check(const struct objective *objective, const struct objective_
  * objective_value_grad beside vpred. */
 uint64_t objective_needs(const struct objective *objective, const struct objective_config *config);
 
-/* Whether slopes need the log-probabilities of more sequences than share a micro-batch: of a whole
- * group, or of the whole update (rl/kernels/coupling.h). Then the range is the whole update, in a
- * second pass. */
+/* A coupled objective's slopes need log-probabilities of a whole group or of the whole update
+ * (rl/kernels/coupling.h). Its range is the whole update, in a second pass. */
 bool objective_is_coupled(const struct objective *objective, const struct objective_config *config);
 
 /* Writes the slopes of the range's tokens and adds to *tally; masked tokens get 0. INVALID: a

@@ -6,7 +6,7 @@
  *     row_value(&ask, &value);                           -- value.logp, value.at[ROW_FORWARD_KL]
  *     row_slope(&ask, &value, dlogp, slope, dz);         -- d loss / d z of a loss with these slopes
  *
- * With x = z scale, p = softmax(x), d_v = log p_v - log q_v within +-ROW_DISTANCE_MAX:
+ * x = z scale, p = softmax(x), and d_v = log p_v - log q_v within +-ROW_DISTANCE_MAX. The slopes:
  *
  *     entropy      d/dx_v = -p_v (log p_v + entropy)
  *     forward_kl   d/dx_v = p_v - q_v

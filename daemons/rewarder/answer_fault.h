@@ -10,11 +10,11 @@
 #include "base/err.h"
 
 enum answer_fault {
-    ANSWER_UNREACHABLE,  // no name, no connection
-    ANSWER_UNTRUSTED,    // TLS: not who it says, or no common terms
-    ANSWER_NO_KEY,       // our file of the bearer key cannot be used
-    ANSWER_LATE,         // not whole in time
-    ANSWER_CUT,          // an early end, or an end that nothing tells
+    ANSWER_UNREACHABLE,  // The name or the connection failed.
+    ANSWER_UNTRUSTED,    // TLS failed: another certificate, or no common terms.
+    ANSWER_NO_KEY,       // Our file of the bearer key cannot be used.
+    ANSWER_LATE,         // The answer was not whole in time.
+    ANSWER_CUT,          // The answer ended early, or nothing told its end.
     ANSWER_NOT_HTTP,     // bytes of something else
     ANSWER_TOO_LONG,     // more bytes than allowed, headers or body
     ANSWER_DENIED,       // 401, 403, 407

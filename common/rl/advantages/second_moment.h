@@ -3,8 +3,8 @@
  *
  *     second_moment_mask(0.04, round);            -- fills COLUMN_MASKED
  *
- * x = proximal logp - behaviour logp. Of the tokens with a weight the one with the largest x^2 is
- * masked, and the next, until the mean of x^2 over the others is at most `most`. Of equal ones the
+ * x = proximal logp - behaviour logp. Tokens that have a weight are masked in falling order of x^2.
+ * Masking ends once the mean of x^2 over the others is at most `most`. Of equal ones the
  * earlier goes first. Tokens that are masked already do not count. */
 #pragma once
 #include "rl/columns.h"

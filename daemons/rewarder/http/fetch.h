@@ -25,11 +25,11 @@ struct fetcher_options {
     const char *url;          // http:// or https://, with a host; no user, no fragment
     const char *ca_file;      // certificates that https trusts; "": the system's
     const char *key_file;     // of the bearer key, read again when it changes; "": none
-    const char *cpus;         // as rewarder.cpus
-    int64_t concurrency;      // requests at a time, and connections kept
-    int64_t timeout_ms;       // of one try, from its beginning to the last byte
-    int64_t tries;            // of a request, the first one too
-    int64_t pause_ms;         // before the second; 0: 100
+    const char *cpus;         // As rewarder.cpus.
+    int64_t concurrency;      // Requests at a time, and connections kept.
+    int64_t timeout_ms;       // Limit of one try, to the last byte.
+    int64_t tries;            // Tries of a request, with the first.
+    int64_t pause_ms;         // Pause before the second try; 0: 100.
     size_t answer_bytes_most; // of a body
 };
 

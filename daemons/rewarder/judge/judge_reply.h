@@ -3,8 +3,8 @@
  *     TRY(judge_reply(judge, data, len, &verdict));      -- hostile: each fault has a name (answer_fault.h)
  *
  * By log-probabilities: of the labels at the first token that is drawn, each one's value by its
- * share. By regex: what the pattern's first group took, as a label or as a number of `range`, of
- * which the verdict is the place from 0 to 1. Any thread. */
+ * share. By regex: the text of the pattern's first group is a label, or a number of `range`. The
+ * number's place in the range, from 0 to 1, is the verdict. Any thread. */
 #pragma once
 #include "rewarder/judge/judge_state.h"
 
