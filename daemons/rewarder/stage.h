@@ -41,6 +41,8 @@ struct stage_call {
 enum stage_thread {
     STAGE_IN_POOL, // in one of rewarder.threads, several groups at a time: state is shared
     STAGE_ALONE,   // in threads of its own, each a group at a time
+    /* In one thread for all stages of the class: what they share has one owner */
+    STAGE_TOGETHER,
     STAGE_ON_LOOP, // in the loop's thread: start must not wait, and done comes later
 };
 
@@ -49,6 +51,9 @@ struct stage_context {
     const char *key;             // where its entry stands: "rewarder.scorers[0]"
     const void *keys;            // the class' struct, filled; borrowed as long as the stage
     struct loop *loop;           // NULL: the recipe is only checked
+    /* What the stages of this class in one list share: NULL until one of them puts it there. It is
+     * theirs, and theirs to free. */
+    void **shared;
 };
 
 /* Every scorer fills its share of these, and no other column: a score of each completion and, where

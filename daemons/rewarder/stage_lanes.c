@@ -45,6 +45,15 @@ static err_t open_lane(struct stage_lanes *lanes, const char *name, size_t threa
     return OK;
 }
 
+/* That of an earlier stage of the class; NULL: there is none. */
+static struct lane *shared_lane(const struct stage_lanes *lanes, size_t stage)
+{
+    for (size_t i = 0; i < stage; i++)
+        if (lanes->list->at[i].class == lanes->list->at[stage].class)
+            return lanes->of[i];
+    return NULL;
+}
+
 static err_t open_lanes(struct stage_lanes *lanes)
 {
     struct lane *pool = NULL;
@@ -53,14 +62,16 @@ static err_t open_lanes(struct stage_lanes *lanes)
         const struct stage_class *class = lanes->list->at[i].class;
         if (class->thread == STAGE_ON_LOOP)
             continue;
-        if (class->thread == STAGE_ALONE)
-            TRY(open_lane(lanes, class->name,
-                          class->threads ? class->threads(lanes->list->at[i].keys) : 1,
-                          &lanes->of[i]));
-        else if (!pool)
+        if (class->thread == STAGE_TOGETHER)
+            lanes->of[i] = shared_lane(lanes, i);
+        if (class->thread == STAGE_IN_POOL && !pool)
             TRY(open_lane(lanes, "score", threads, &pool));
         if (class->thread == STAGE_IN_POOL)
             lanes->of[i] = pool;
+        else if (!lanes->of[i])
+            TRY(open_lane(lanes, class->name,
+                          class->threads ? class->threads(lanes->list->at[i].keys) : 1,
+                          &lanes->of[i]));
     }
     return OK;
 }

@@ -1,5 +1,6 @@
-/* The threads of stages: a pool for stages that share it, and one thread for each stage that wants
- * to be alone. A thread has one call at a time; the others wait in the order they came.
+/* The threads of stages: a pool for stages that share it, one for each class whose stages run
+ * together, and threads for each stage that wants to be alone. A thread has one call at a time; the
+ * others wait in the order they came.
  *
  *     TRY(stage_lanes_open(list, &lanes));
  *     stage_lanes_run(lanes, &call->work);           -- work->run in a thread of work->stage, now or later

@@ -51,6 +51,7 @@ struct opening {
     const struct stage_list_options *options;
     const struct stage_class *const *classes;
     struct stage *stage;
+    struct stage_list *stages;
 };
 
 /* ---- an entry's keys */
@@ -170,6 +171,15 @@ static void score_nothing(void *state, struct stage_call *call)
     call->done(call, OK);
 }
 
+/* Where the stages of this one's class keep what they share. */
+static void **shared_of(const struct opening *o)
+{
+    size_t first = 0;
+    while (o->stages->at[first].class != o->stage->class)
+        first++;
+    return &o->stages->shared[first];
+}
+
 static err_t open_stage(const struct opening *o, const char *under, const char *kind,
                         const struct yaml_tree *entry, bool run)
 {
@@ -183,7 +193,8 @@ static err_t open_stage(const struct opening *o, const char *under, const char *
     TRY(read_entry(o, entry));
     if (!run)
         return OK;
-    const struct stage_context context = {recipe, stage->key, stage->keys, o->options->loop};
+    const struct stage_context context = {recipe, stage->key, stage->keys, o->options->loop,
+                                          shared_of(o)};
     stage->state = stage->keys;
     if (!stage->class->open)
         return OK;
@@ -269,7 +280,7 @@ static void stage_done(struct stage *stage)
 err_t stage_list_open(const struct stage_list_options *options, struct stage_list **ret)
 {
     SCOPED(stage_list) stages = mem_new(sizeof *stages);
-    struct opening opening = {options, options->classes ? options->classes : known, NULL};
+    struct opening opening = {options, options->classes ? options->classes : known, NULL, stages};
     stages->recipe = options->recipe;
     TRY(open_scorers(&opening, stages));
     TRY(open_reference(&opening, stages));

@@ -34,6 +34,7 @@ struct stage_list {
     const struct recipe *recipe;
     size_t count, scorers; // scorers come first
     struct stage at[STAGES_MAX];
+    void *shared[STAGES_MAX]; // by the first stage of a class
 };
 
 struct stage_list_options {

@@ -125,6 +125,12 @@ static const struct stage_class pool = {.name = "pool",
                                         .outside = true,
                                         .fills = STAGE_SCORES,
                                         .start = pool_start};
+static const struct stage_class shared = {.name = "shared",
+                                          .under = "rewarder.scorers",
+                                          STAGE_KEYS(struct stage_keys, test_rows),
+                                          .thread = STAGE_TOGETHER,
+                                          .fills = STAGE_SCORES,
+                                          .start = pool_start};
 static const struct stage_class asleep = {.name = "asleep",
                                           .under = "rewarder.scorers",
                                           STAGE_KEYS(struct stage_keys, test_rows),
@@ -201,7 +207,7 @@ static void line_done(struct line *line)
 
 static struct line *line_open(const char *rewarder, const struct stage_class *reference)
 {
-    const struct stage_class *const classes[] = {&pool, &asleep, reference, NULL};
+    const struct stage_class *const classes[] = {&pool, &shared, &asleep, reference, NULL};
     struct line *line = mem_new(sizeof *line);
     SCOPED_MEM char *text = mem_printf("rewarder: {%s}\n", rewarder);
     memset(&seen, 0, sizeof seen);

@@ -24,6 +24,28 @@ static void stages_run_side_by_side_or_after_one_another(void **state)
     print_message("side by side %.3f s, one after the other %.3f s\n", at_once, in_turn);
 }
 
+/* One thread for both of the class, beside the pool's for others. */
+static void stages_of_a_class_that_runs_together_take_turns(void **state)
+{
+    (void)state;
+    static const char stages[] = "threads: 2, scorers: [{kind: shared, sleep_ms: 30}, {kind: "
+                                 "shared, sleep_ms: 30, score: 10}";
+    SCOPED_MEM char *two = mem_printf("%s]", stages);
+    SCOPED_MEM char *three = mem_printf("%s, {kind: pool, sleep_ms: 30}]", stages);
+    SCOPED(line) alone = line_open(two, &after);
+    put(alone, 4);
+    run(alone);
+    assert_int_equal(seen.most_running, 1);
+    SCOPED(line) mixed = line_open(three, &after);
+    put(mixed, 4);
+    run(mixed);
+    assert_in_range(seen.most_running, 2, 3);
+    for (size_t i = 0; i < 4; i++) {
+        assert_near(alone->reward[i], 2 * 1 + 2 * 10, 0);
+        assert_near(mixed->reward[i], 2 * 1 + 2 * 10 + 2 * 1, 0);
+    }
+}
+
 static void many_groups_keep_their_own(void **state)
 {
     (void)state;
@@ -187,6 +209,7 @@ static void what_is_under_way_at_the_end_is_dropped(void **state)
 }
 
 TESTS(cmocka_unit_test(stages_run_side_by_side_or_after_one_another),
+      cmocka_unit_test(stages_of_a_class_that_runs_together_take_turns),
       cmocka_unit_test(many_groups_keep_their_own), cmocka_unit_test(what_may_pass_is_tried_again),
       cmocka_unit_test(what_always_fails_leaves_with_its_reason),
       cmocka_unit_test(attempts_end_with_the_deadline),
