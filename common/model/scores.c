@@ -155,10 +155,11 @@ err_t scores_run_all(struct scores *s, const struct sequence *sequence, size_t c
 {
     SCOPED_VALUE(scored) scored = {0};
     TRY(prepare(s, sequence, count, &scored));
-    for (size_t at = 0, taken; at < count; at += taken) {
+    for (size_t at = 0, taken = 0; at < count; at += taken) {
         if (watch)
             TRY(watch->look(watch->context, at));
-        TRY(run_micro(s, scored.sequence + at, count - at, ret + at, &taken));
+        TRY(err_wrap(run_micro(s, scored.sequence + at, count - at, ret + at, &taken),
+                     "sequences from %zu on", at));
         for (size_t i = at; i < at + taken; i++)
             TRY(err_wrap(check_finite(ret[i]), "sequence %zu", i));
     }

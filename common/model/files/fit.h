@@ -19,3 +19,7 @@ err_t fit_bytes(const struct backend *be, uint64_t bytes, const char *what);
  * it says why. */
 err_t fit_model(const struct backend *be, const char *directory, size_t each_bytes,
                 const char *what);
+
+/* The same beside `held` bytes of models that are loaded. */
+err_t fit_model_beside(const struct backend *be, const char *directory, size_t each_bytes,
+                       uint64_t held, const char *what);

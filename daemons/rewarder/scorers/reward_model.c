@@ -1,113 +1,226 @@
-/* A reward model: transformers' ForSequenceClassification of one label, over prompt and completion
- * together. The model reads tokens, so its tokenizer must be the policy's. */
+/* Reward models: transformers' ForSequenceClassification of one label, over prompt and completion
+ * together; one of them, or several as an ensemble. A model reads tokens, so its tokenizer must be
+ * the policy's. */
+#include "base/clock.h"
 #include "base/mem.h"
-#include "model/backend_recipe.h"
-#include "model/files/fit.h"
-#include "model/likelihood.h"
-#include "model/scores.h"
 #include "rewarder/scorer.h"
+#include "rewarder/scorers/ensemble.h"
+#include "rewarder/scorers/reward_models.h"
 #include "svc/cell.h"
-#include "svc/svc.h"
+#include "svc/metrics.h"
+#include "svc/recipe/recipe_lists.h"
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { NUMBER_MOST = 64 }; // characters
 
 struct reward_model_keys {
     const char *path;
+    struct recipe_texts paths, means, stds;
+    enum ensemble aggregate;
+    double coef;
 };
 static const struct recipe_option keys[] = {
     STAGE_KEY(struct reward_model_keys, path, path, "",
               "absolute name of a Hugging Face directory of ForSequenceClassification with one "
-              "label; its tokenizer is model.path's",
-              .required = true),
+              "label; its tokenizer is model.path's"),
+    STAGE_KEY(struct reward_model_keys, texts, paths, "[]",
+              "several such directories instead: an ensemble, whose models are loaded once each",
+              .min = 1, .max = 4096),
+    STAGE_KEY(struct reward_model_keys, choice, aggregate, "mean",
+              "of an ensemble: mean of the scores; min; lower_bound: mean - coef * standard "
+              "deviation; uwo: mean - coef * variance",
+              .words = ENSEMBLE_WORDS),
+    STAGE_KEY(struct reward_model_keys, number, coef, "1",
+              "of lower_bound and uwo: how much the models' disagreement costs", .max = 1e6),
+    STAGE_KEY(struct reward_model_keys, texts, means, "[]",
+              "of an ensemble: each model's mean score over some texts, which is subtracted first",
+              .min = 1, .max = NUMBER_MOST),
+    STAGE_KEY(struct reward_model_keys, texts, stds, "[]",
+              "of an ensemble: each model's standard deviation there, which is divided by then",
+              .min = 1, .max = NUMBER_MOST),
 };
 
-struct reward_model {
-    struct backend *be;
-    struct model *model;
-    struct scores *scores;
-    int32_t *token; // (longest)
-    int longest;
+/* One model of an ensemble, or the only one. */
+struct member {
+    struct reward_model *model;
+    double mean, std;
 };
 
-static void reward_model_free(struct reward_model *rm)
+struct ensemble_stage {
+    const struct reward_model_keys *keys;
+    struct reward_models *models;
+    size_t members;
+    struct member member[RECIPE_TEXTS];
+};
+
+static struct metric disagreement = METRIC_HISTOGRAM(
+    "rlhfd_reward_ensemble_std", "standard deviation among an ensemble's scores of one completion",
+    0.01, 0.1, 0.3, 1, 3, 10);
+static struct metric *const rows[] = {&disagreement};
+
+static void ensemble_stage_free(struct ensemble_stage *stage)
 {
-    if (!rm)
+    if (!stage)
         return;
-    scores_free(rm->scores);
-    model_free(rm->model);
-    backend_free(rm->be);
-    mem_free(rm->token);
-    mem_free(rm);
+    reward_models_leave(stage->models);
+    mem_free(stage);
 }
-DEFINE_SCOPED(reward_model)
+DEFINE_SCOPED(ensemble_stage)
 
-static err_t load(const struct recipe *recipe, const char *directory, struct reward_model *rm)
+/* ---- keys */
+
+static err_t check_count(const struct reward_model_keys *k, const struct recipe_texts *list,
+                         const char *key)
 {
-    const int64_t most = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
-    struct backend_config config = backend_of_rewarder(recipe);
-    config.told = svc_told_backend;
-    TRY(likelihood_comparable(recipe->model.path, directory, (int)most));
-    TRY(err_wrap(backend_open(NULL, &config, &rm->be), "rewarder.backend"));
-    TRY(fit_model(rm->be, directory, sizeof(bf16), "a reward model's weights"));
-    TRY(model_load_reward(rm->be, directory, &rm->model));
-    rm->longest = config_context(&rm->model->config, recipe->data.max_prompt_tokens,
-                                 recipe->generator.max_tokens);
-    rm->token = mem_array((size_t)rm->longest, sizeof *rm->token);
-    return scores_new(rm->model, rm->longest, &rm->scores);
+    if (list->count && list->count != k->paths.count)
+        return err_new(ERR_INVALID, "%s: has %zu numbers; paths has %zu models", key, list->count,
+                       k->paths.count);
+    return OK;
 }
 
-static err_t reward_model_open(const struct stage_context *context, void **ret_state)
+static err_t check_keys(const struct reward_model_keys *k)
 {
-    const struct reward_model_keys *given = context->keys;
-    SCOPED(reward_model) rm = mem_new(sizeof *rm);
-    if (*given->path != '/')
-        return err_new(ERR_INVALID, "path: '%s' is not absolute", given->path);
+    if (!*k->path == !k->paths.count)
+        return err_new(ERR_INVALID, "needs path or paths, one of them");
+    if (*k->path && k->aggregate != ENSEMBLE_MEAN)
+        return err_new(ERR_INVALID, "aggregate: is of an ensemble; path names one model");
+    TRY(check_count(k, &k->means, "means"));
+    return check_count(k, &k->stds, "stds");
+}
+
+/* Number i of a list; absent: what it is without. */
+static err_t read_number(const struct recipe_texts *list, const char *key, size_t i, double absent,
+                         double *ret)
+{
+    char *end;
+    if (!list->count) {
+        *ret = absent;
+        return OK;
+    }
+    const double number = strtod(list->at[i], &end);
+    if (end == list->at[i] || *end || !isfinite(number) || fabs(number) > 1e6)
+        return err_new(ERR_INVALID, "%s[%zu]: '%s' is no number from -1e6 to 1e6", key, i,
+                       list->at[i]);
+    *ret = number;
+    return OK;
+}
+
+static err_t open_member(struct ensemble_stage *stage, const char *directory, struct member *ret)
+{
+    const struct reward_model_keys *k = stage->keys;
+    const size_t i = stage->members;
+    TRY(read_number(&k->means, "means", i, 0, &ret->mean));
+    TRY(read_number(&k->stds, "stds", i, 1, &ret->std));
+    if (!(ret->std >= 1e-6))
+        return err_new(ERR_INVALID, "stds[%zu]: is %g; 1e-6 or more is allowed", i, ret->std);
+    SCOPED_MEM char *key = *k->path ? mem_string("path") : mem_printf("paths[%zu]", i);
+    if (*directory != '/')
+        return err_new(ERR_INVALID, "%s: '%s' is not absolute", key, directory);
+    TRY(err_wrap(reward_models_get(stage->models, directory, &ret->model), "%s", key));
+    for (size_t k = 0; k < i; k++)
+        if (stage->member[k].model == ret->model)
+            return err_new(ERR_INVALID, "%s: '%s' is the model of paths[%zu]", key, directory, k);
+    stage->members++;
+    return OK;
+}
+
+static err_t ensemble_open(const struct stage_context *context, void **ret_state)
+{
+    const struct reward_model_keys *k = context->keys;
+    SCOPED(ensemble_stage) stage = mem_new(sizeof *stage);
+    stage->keys = k;
+    TRY(check_keys(k));
     TRY(recipe_require(context->recipe, "model.path"));
-    TRY(err_wrap(load(context->recipe, given->path, rm), "path"));
-    *ret_state = STEAL(rm);
+    TRY(reward_models_join(context, &stage->models));
+    if (*k->path)
+        TRY(open_member(stage, k->path, &stage->member[0]));
+    for (size_t i = 0; i < k->paths.count; i++)
+        TRY(open_member(stage, k->paths.at[i], &stage->member[i]));
+    if (stage->members > 1)
+        metrics_register(rows, sizeof rows / sizeof *rows);
+    *ret_state = STEAL(stage);
     return OK;
 }
 
-static err_t score_one(struct reward_model *rm, const struct group *group, uint32_t i, double *ret)
+/* ---- a group */
+
+static err_t look(void *context, size_t done)
 {
-    const struct completion *c = &group->completion[i];
-    const size_t prompt = group->prompt_tokens, all = prompt + c->tokens;
-    float score;
-    if (all > (size_t)rm->longest)
-        return err_new(ERR_RANGE, "%zu tokens with its prompt; at most %d fit", all, rm->longest);
-    memcpy(rm->token, group->prompt_token, prompt * sizeof *rm->token);
-    memcpy(rm->token + prompt, c->token, (size_t)c->tokens * sizeof *rm->token);
-    TRY(scores_run(rm->scores, rm->token, (int)all, &score));
-    *ret = (double)score;
+    const struct stage_call *call = context;
+    if (call->stop && cell_get(call->stop) != 0)
+        return err_new(ERR_DEADLINE, "stopped before completion %zu", done);
+    if (call->deadline_s > 0 && clock_s() > call->deadline_s)
+        return err_new(ERR_DEADLINE, "late before completion %zu", done);
     return OK;
 }
 
-static void reward_model_start(void *state, struct stage_call *call)
+static struct sequence *sequences_of(const struct group *group)
 {
+    struct sequence *sequence = mem_array(group->completions, sizeof *sequence);
+    for (uint32_t i = 0; i < group->completions; i++)
+        sequence[i] = (struct sequence){.prompt = group->prompt_token,
+                                        .prompt_tokens = (int)group->prompt_tokens,
+                                        .token = group->completion[i].token,
+                                        .tokens = (int)group->completion[i].tokens};
+    return sequence;
+}
+
+/* Of completion i; score (members, completions). */
+static double join(const struct ensemble_stage *stage, const float *score, uint32_t i,
+                   uint32_t completions)
+{
+    double each[RECIPE_TEXTS], std;
+    for (size_t m = 0; m < stage->members; m++)
+        each[m] =
+            ((double)score[m * completions + i] - stage->member[m].mean) / stage->member[m].std;
+    const double joint =
+        ensemble_score(stage->keys->aggregate, stage->keys->coef, each, stage->members, &std);
+    if (stage->members > 1)
+        metric_observe(&disagreement, std);
+    return joint;
+}
+
+static err_t score_group(struct ensemble_stage *stage, struct stage_call *call)
+{
+    const struct group *group = call->group;
+    const uint32_t n = group->completions;
+    const struct scores_watch watch = {look, call};
+    SCOPED_MEM struct sequence *sequence = sequences_of(group);
+    SCOPED_MEM float *score = mem_array(stage->members * n, sizeof *score);
+    for (size_t m = 0; m < stage->members; m++) {
+        err_t failed =
+            reward_model_scores(stage->member[m].model, sequence, n, &watch, score + m * n);
+        if (err_failed(failed))
+            return stage->members > 1 ? err_wrap(failed, "paths[%zu]", m) : failed;
+    }
     double *to = group_add(call->added, COLUMN_SCORES, 1);
-    err_t failed = OK;
-    for (uint32_t i = 0; i < call->group->completions && !err_failed(failed); i++)
-        if (call->stop && cell_get(call->stop) != 0)
-            failed = err_new(ERR_DEADLINE, "stopped before completion %u", i);
-        else
-            failed = err_wrap(score_one(state, call->group, i, &to[i]), "completion %u", i);
-    call->done(call, failed);
+    for (uint32_t i = 0; i < n; i++)
+        to[i] = join(stage, score, i, n);
+    return OK;
 }
 
-static void reward_model_close(void *state)
+static void ensemble_start(void *state, struct stage_call *call)
 {
-    reward_model_free(state);
+    call->done(call, score_group(state, call));
+}
+
+static void ensemble_close(void *state)
+{
+    ensemble_stage_free(state);
 }
 
 const struct stage_class scorer_reward_model = {
     .name = "reward_model",
     .help = "The number of a model of one label for prompt and completion, read at the last token "
-            "that is not its pad token.",
+            "that is not its pad token; of several models their joint number.",
     .under = "rewarder.scorers",
     STAGE_KEYS(struct reward_model_keys, keys),
-    .thread = STAGE_ALONE,
+    .thread = STAGE_TOGETHER,
     .fills = STAGE_SCORES,
     .deadline_ms = 600000,
-    .open = reward_model_open,
-    .start = reward_model_start,
-    .close = reward_model_close,
+    .open = ensemble_open,
+    .start = ensemble_start,
+    .close = ensemble_close,
 };

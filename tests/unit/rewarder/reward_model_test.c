@@ -2,15 +2,19 @@
  * pad token, over prompt and completion. Models that do not fit are refused at the start. */
 #include "base/file.h"
 #include "model/forward.h"
+#include "svc/metrics.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
 #include "unit/rewarder/score_kit.h"
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 enum { PROMPT = 3, COMPLETIONS = 3 };
 
 /* The ring's policy with a value's head, drawn; its tokenizer beside it. `more`: rows of the
  * vocabulary that the policy does not have. */
-static const char *reward_directory(const struct ring *ring, int pad, int more)
+static const char *reward_drawn(const struct ring *ring, int pad, int more, uint64_t seed)
 {
     static const char *const files[] = {"tokenizer.json", "tokenizer_config.json"};
     const char *directory = testing_directory();
@@ -23,8 +27,8 @@ static const char *reward_directory(const struct ring *ring, int pad, int more)
     config.tied = false;
     config.pad = pad;
     config.V += more;
-    assert_ok(model_new(be, &config, 9, &model));
-    assert_ok(model_draw_value(model, 11, 0.5));
+    assert_ok(model_new(be, &config, seed, &model));
+    assert_ok(model_draw_value(model, seed + 2, 0.5));
     assert_ok(model_save(model, directory));
     for (int i = 0; i < 2; i++) {
         SCOPED_MEM char *from = file_join(ring->model, files[i]);
@@ -34,14 +38,25 @@ static const char *reward_directory(const struct ring *ring, int pad, int more)
     return directory;
 }
 
-static err_t open_kit(const struct ring *ring, const char *directory, struct score_kit *ret)
+static const char *reward_directory(const struct ring *ring, int pad, int more)
 {
-    SCOPED_MEM char *set =
-        mem_printf("rewarder.scorers=[{kind: reward_model, path: '%s'}]", directory);
+    return reward_drawn(ring, pad, more, 9);
+}
+
+/* Takes scorers. */
+static err_t open_scorers(const struct ring *ring, char *scorers, struct score_kit *ret)
+{
+    SCOPED_MEM char *owned = scorers;
+    SCOPED_MEM char *set = mem_printf("rewarder.scorers=%s", owned);
     const char *sets[] = {set};
     const struct recipe_source source = {.file = ring->recipe, .sets = sets, .sets_count = 1};
     TRY(recipe_read(&source, &ret->recipe));
     return kit_of(ret->recipe, ret);
+}
+
+static err_t open_kit(const struct ring *ring, const char *directory, struct score_kit *ret)
+{
+    return open_scorers(ring, mem_printf("[{kind: reward_model, path: '%s'}]", directory), ret);
 }
 
 /* The value of a sequence's row, by a forward of its own over all of it. */
@@ -100,7 +115,162 @@ static void a_score_is_the_value_at_the_last_token(void **state)
         cell_set(&stop, 1);
         kit.stop = &stop;
         assert_err(ERR_DEADLINE, "stopped before completion 0", kit_score(&kit, &group));
+        kit.stop = NULL;
+        kit.patience_s = 1e-9;
+        assert_err(ERR_DEADLINE, "late before completion 0", kit_score(&kit, &group));
     }
+}
+
+/* ---- ensembles */
+
+static double shown(const char *name)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    SCOPED_MEM char *start = mem_printf("\n%s ", name);
+    metrics_render(&text);
+    const char *at = strstr((const char *)text.data, start);
+    if (!at)
+        fail_msg("no metric %s", name);
+    return at ? strtod(at + strlen(start), NULL) : 0;
+}
+
+static void three_tokens(struct group *group)
+{
+    static uint32_t prompt[PROMPT] = {5, 6, 7}, token[COMPLETIONS][2] = {{8, 2}, {9, 2}, {10, 2}};
+    static struct completion completion[COMPLETIONS];
+    for (int i = 0; i < COMPLETIONS; i++)
+        completion[i] = (struct completion){.token = token[i], .tokens = 2};
+    *group = (struct group){.row = "{}",
+                            .prompt_tokens = PROMPT,
+                            .prompt_token = prompt,
+                            .completions = COMPLETIONS,
+                            .completion = completion};
+}
+
+/* Three models one by one, then as ensembles in one process: also by a second name, a link. */
+static void ensembles_join_what_each_model_says(void **state)
+{
+    enum { MODELS = 3, SCORERS = MODELS + 4 };
+    (void)state;
+    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 1, .groups = 8});
+    const char *at[MODELS], *home = testing_directory(), *link = testing_path(home, "link");
+    struct group group;
+    for (int m = 0; m < MODELS; m++)
+        at[m] = reward_drawn(&ring, -1, 0, 20 + (uint64_t)m);
+    assert_int_equal(symlink(at[0], link), 0);
+    SCOPED_MEM char *paths = mem_printf("['%s', '%s', '%s']", link, at[1], at[2]);
+    SCOPED_MEM char *alone =
+        mem_printf("{kind: reward_model, path: '%s'}, {kind: reward_model, path: '%s'}, {kind: "
+                   "reward_model, path: '%s'}",
+                   at[0], at[1], at[2]);
+    SCOPED_VALUE(score_kit) kit = {0};
+    assert_ok(open_scorers(
+        &ring,
+        mem_printf(
+            "[%s, {kind: reward_model, paths: %s}, {kind: reward_model, aggregate: min, "
+            "paths: %s}, {kind: reward_model, aggregate: lower_bound, coef: 0.5, paths: %s}, "
+            "{kind: reward_model, aggregate: uwo, coef: 2, means: [1, -0.5, 0], stds: [2, "
+            "4, 0.5], paths: %s}]",
+            alone, paths, paths, paths, paths),
+        &kit));
+    assert_true(shown("rlhfd_reward_models") == MODELS);
+    three_tokens(&group);
+    assert_ok(kit_score(&kit, &group));
+    for (uint32_t i = 0; i < COMPLETIONS; i++) {
+        const double *s = group_values(&group, COLUMN_SCORES, i);
+        const double mean = (s[0] + s[1] + s[2]) / 3;
+        const double z[] = {(s[0] - 1) / 2, (s[1] + 0.5) / 4, s[2] / 0.5};
+        const double z_mean = (z[0] + z[1] + z[2]) / 3;
+        double square = 0, z_square = 0;
+        for (int m = 0; m < MODELS; m++) {
+            square += (s[m] - mean) * (s[m] - mean);
+            z_square += (z[m] - z_mean) * (z[m] - z_mean);
+        }
+        assert_true(s[0] != s[1] && s[1] != s[2]);
+        assert_near(s[3], mean, 1e-12);
+        assert_true(s[4] == fmin(s[0], fmin(s[1], s[2])));
+        assert_near(s[5], mean - 0.5 * sqrt(square / 3), 1e-12);
+        assert_near(s[6], z_mean - 2 * z_square / 3, 1e-12);
+    }
+    column_list_done(&group.columns);
+    assert_true(shown("rlhfd_reward_ensemble_std_count") == 4 * COMPLETIONS);
+    assert_true(shown("rlhfd_reward_model_seconds_count") >= MODELS + 4 * MODELS);
+    struct cell stop;
+    cell_set(&stop, 1);
+    kit.stop = &stop;
+    assert_err(ERR_DEADLINE, "rewarder.scorers[0]: kind 'reward_model': stopped before",
+               kit_score(&kit, &group));
+}
+
+static void keys_of_ensembles_are_checked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *keys, *says;
+    } wrong[] = {
+        {"", "needs path or paths, one of them"},
+        {"path: /a, paths: [/b]", "needs path or paths, one of them"},
+        {"path: /a, aggregate: min", "aggregate: is of an ensemble; path names one model"},
+        {"path: /a, means: [1]", "means: has 1 numbers; paths has 0 models"},
+        {"paths: [/a, /b], stds: [1]", "stds: has 1 numbers; paths has 2 models"},
+        {"paths: [/a], means: [x]", "means[0]: 'x' is no number from -1e6 to 1e6"},
+        {"paths: [/a], means: [1e7]", "means[0]: '1e7' is no number"},
+        {"paths: [/a], means: [nan]", "means[0]: 'nan' is no number"},
+        {"paths: [/a], stds: [0]", "stds[0]: is 0; 1e-6 or more is allowed"},
+        {"paths: [/a], stds: [-1]", "stds[0]: is -1; 1e-6 or more is allowed"},
+        {"paths: [reward]", "paths[0]: 'reward' is not absolute"},
+        {"paths: [/a], coef: -1", "coef: '-1' is out of range"},
+        {"paths: [/a], aggregate: max",
+         "'max' is not known, did you mean 'mean'?; allowed: mean, min, lower_bound"},
+    };
+    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 1, .groups = 8});
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        SCOPED_VALUE(score_kit) kit = {0};
+        const char *comma = *wrong[i].keys ? ", " : "";
+        assert_err(ERR_INVALID, wrong[i].says,
+                   open_scorers(&ring,
+                                mem_printf("[{kind: reward_model%s%s}]", comma, wrong[i].keys),
+                                &kit));
+    }
+    const char *one = reward_directory(&ring, -1, 0);
+    SCOPED_VALUE(score_kit) twice = {0};
+    SCOPED_VALUE(score_kit) second = {0};
+    assert_err(ERR_INVALID, "is the model of paths[0]",
+               open_scorers(&ring,
+                            mem_printf("[{kind: reward_model, paths: ['%s', '%s/.']}]", one, one),
+                            &twice));
+    assert_err(ERR_NOT_FOUND, "kind 'reward_model': paths[1]: ",
+               open_scorers(&ring,
+                            mem_printf("[{kind: reward_model, paths: ['%s', '%s']}]", one,
+                                       testing_directory()),
+                            &second));
+}
+
+/* A limit that one model fits into and two do not. */
+static void models_together_must_fit_into_memory(void **state)
+{
+    (void)state;
+    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 1, .groups = 8});
+    const char *a = reward_drawn(&ring, -1, 0, 1), *b = reward_drawn(&ring, -1, 0, 2);
+    SCOPED_VALUE(score_kit) one = {0};
+    SCOPED_VALUE(score_kit) two = {0};
+    SCOPED(backend) be = NULL;
+    SCOPED(model) model = NULL;
+    assert_ok(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
+    assert_ok(model_load_reward(be, a, &model));
+    const char *root = testing_directory();
+    SCOPED_MEM char *limit = mem_printf("%zu\n", model_bytes(model) * 3 / 2);
+    SCOPED_MEM char *file = file_join(root, "memory.max");
+    SCOPED_MEM char *kinds = file_join(root, "cgroup.controllers");
+    assert_ok(file_write(file, limit, strlen(limit)));
+    assert_ok(file_write(kinds, "memory\n", 7));
+    setenv("RLHFD_CGROUP_ROOT", root, 1);
+    err_t first = open_kit(&ring, a, &one);
+    err_t both =
+        open_scorers(&ring, mem_printf("[{kind: reward_model, paths: ['%s', '%s']}]", a, b), &two);
+    unsetenv("RLHFD_CGROUP_ROOT");
+    assert_ok(first);
+    assert_err(ERR_EXHAUSTED, "paths[1]: the weights of reward models", both);
 }
 
 static void what_does_not_fit_is_refused(void **state)
@@ -120,4 +290,7 @@ static void what_does_not_fit_is_refused(void **state)
 }
 
 TESTS(cmocka_unit_test(a_score_is_the_value_at_the_last_token),
+      cmocka_unit_test(ensembles_join_what_each_model_says),
+      cmocka_unit_test(keys_of_ensembles_are_checked),
+      cmocka_unit_test(models_together_must_fit_into_memory),
       cmocka_unit_test(what_does_not_fit_is_refused))

@@ -1,0 +1,32 @@
+/* The reward models of a rewarder: each directory once in memory, however many scorers and
+ * ensembles name it, and one backend for all.
+ *
+ *     TRY(reward_models_join(context, &models));                    -- the first stage makes them
+ *     TRY(reward_models_get(models, "/models/reward", &model));
+ *     TRY(reward_model_scores(model, sequence, count, &watch, score));
+ *     reward_models_leave(models);                                  -- the last one frees them
+ *
+ * Owner: the thread of the stages of the class (STAGE_TOGETHER); at the start and at the end the
+ * one that opens and closes them. */
+#pragma once
+#include "base/scoped.h"
+#include "model/scores.h"
+#include "rewarder/stage.h"
+
+struct reward_models;
+struct reward_model;
+
+err_t reward_models_join(const struct stage_context *context, struct reward_models **ret);
+
+/* Loads it, or finds it. NOT_FOUND, INVALID: it is no reward model; PRECONDITION: it does not fit
+ * the policy's vocabulary, tokenizer or length; EXHAUSTED: with those loaded before it takes more
+ * memory than this process may have. The model lives as long as the models do. */
+err_t reward_models_get(struct reward_models *models, const char *directory,
+                        struct reward_model **ret);
+size_t reward_models_count(const struct reward_models *models);
+
+/* scores_run_all by this model, and its figures. */
+err_t reward_model_scores(struct reward_model *model, const struct sequence *sequence, size_t count,
+                          const struct scores_watch *watch, float *ret);
+
+void reward_models_leave(struct reward_models *models);
