@@ -78,6 +78,9 @@ struct recipe {
     const char *daemon;           // as recipe_source has it
 };
 
+/* Whether learner.reward changes any reward. Then a group's best completion may be another one. */
+bool recipe_shapes_rewards(const struct recipe *recipe);
+
 /* Whether only a group's best and worst completion need reference log-probabilities. */
 bool recipe_refers_to_pairs(const struct recipe *recipe);
 

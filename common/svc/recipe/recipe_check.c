@@ -222,12 +222,27 @@ static err_t check_lora(const struct recipe *r)
     return OK;
 }
 
+static err_t check_reward(const struct recipe *r)
+{
+    const struct recipe_reward *reward = &r->learner.reward;
+    const int64_t length =
+        reward->overlong_length ? reward->overlong_length : r->generator.max_tokens;
+    if (reward->overlong_buffer <= length)
+        return OK;
+    return recipe_wrong(
+        r, "learner.reward.overlong_buffer",
+        "%" PRId64 " is too many; it ends at %s = %" PRId64 " tokens, and is no longer than that",
+        reward->overlong_buffer,
+        reward->overlong_length ? "learner.reward.overlong_length" : "generator.max_tokens",
+        length);
+}
+
 err_t recipe_check(const struct recipe *recipe)
 {
     static err_t (*const checks[])(const struct recipe *recipe) = {
         check_replay,  check_publish, check_lag,           check_group, check_updates,
         check_end,     check_eval,    recipe_check_listen, check_peers, recipe_check_objective,
-        check_scorers, check_cpus,    check_devices,       check_lora,
+        check_scorers, check_cpus,    check_devices,       check_lora,  check_reward,
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         TRY(checks[i](recipe));

@@ -24,6 +24,7 @@ enum recipe_states { RECIPE_STATES_DEVICE, RECIPE_STATES_HOST }; // model/states
 enum recipe_last_batch { RECIPE_LAST_SHORT, RECIPE_LAST_DROP };
 enum recipe_kl_place { RECIPE_KL_IN_LOSS, RECIPE_KL_IN_REWARD };
 enum recipe_kl_logp { RECIPE_KL_OF_BEHAVIOUR, RECIPE_KL_OF_PROXIMAL };
+enum recipe_squash { RECIPE_SQUASH_NONE, RECIPE_SQUASH_SIGMOID, RECIPE_SQUASH_TANH };
 enum recipe_missing_eos { RECIPE_EOS_KEEP, RECIPE_EOS_SUBTRACT, RECIPE_EOS_REPLACE };
 enum recipe_normalize { RECIPE_NORMALIZE_NONE, RECIPE_NORMALIZE_STD, RECIPE_NORMALIZE_MEAN_STD };
 enum recipe_reference_kind {

@@ -455,14 +455,17 @@ err_t recipe_check_objective(const struct recipe *recipe)
 }
 
 /* Shaping may put the rewards of a group in another order, or closer than the margin. */
-static bool shapes_rewards(const struct recipe_reward *reward)
+bool recipe_shapes_rewards(const struct recipe *recipe)
 {
-    return reward->bias != 0 || reward->missing_eos != RECIPE_EOS_KEEP || reward->clip > 0 ||
-           reward->normalize != RECIPE_NORMALIZE_NONE;
+    const struct recipe_reward *reward = &recipe->learner.reward;
+    return reward->bias != 0 || reward->squash != RECIPE_SQUASH_NONE ||
+           reward->length_penalty > 0 || reward->overlong_buffer > 0 || reward->repeat_ngram > 0 ||
+           reward->missing_eos != RECIPE_EOS_KEEP || reward->normalize != RECIPE_NORMALIZE_NONE ||
+           reward->clip > 0;
 }
 
 bool recipe_refers_to_pairs(const struct recipe *recipe)
 {
     return objective_row(recipe->learner.objective)->unit == OBJECTIVE_PAIR &&
-           !(recipe->learner.kl.coef > 0) && !shapes_rewards(&recipe->learner.reward);
+           !(recipe->learner.kl.coef > 0) && !recipe_shapes_rewards(recipe);
 }

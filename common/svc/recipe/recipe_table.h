@@ -30,6 +30,7 @@
  * its use, a test of its effect. */
 #pragma once
 #include "svc/recipe/recipe_preference_table.h"
+#include "svc/recipe/recipe_reward_table.h"
 #include "svc/recipe/recipe_rows_table.h"
 
 // clang-format off
@@ -323,15 +324,6 @@
 
 #define RECIPE_ASYMRE(X, C, G) \
     X(number, delta_v, "-0.1", LIVE, FROM(-1e6, 1e6), "added to the mean of the group that is the baseline; below 0 it is safe off policy")
-
-#define RECIPE_REWARD(X, C, G) \
-    X(number, bias, "0.0", FIXED, FROM(-1e6, 1e6), "taken off each reward, such as the mean reward of demonstrations (Huang 2024)") \
-    C(missing_eos, recipe_missing_eos, "keep", FIXED, "keep|subtract|replace", \
-      "reward of a completion that was cut off at generator.max_tokens: as it is; less missing_eos_penalty; or minus missing_eos_penalty in its place") \
-    X(number, missing_eos_penalty, "1.0", FIXED, FROM(0, 1e6), "missing_eos: how much") \
-    C(normalize, recipe_normalize, "none", FIXED, "none|std|mean_std", \
-      "by the rewards of the run so far, this round's too: not at all; divided by their standard deviation (PPO-max, Zheng 2023); their mean taken off before") \
-    X(number, clip, "0.0", FIXED, FROM(0, 1e6), "rewards are held within minus this and this; 0: they are not")
 
 #define RECIPE_FILTER(X, C, G) \
     X(flag,   zero_variance, "false", LIVE, ANY, "groups whose completions all have the same reward leave (dynamic sampling, DAPO)") \

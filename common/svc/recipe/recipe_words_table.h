@@ -6,6 +6,7 @@
  * Names from TRL (and transformers' TrainingArguments), OpenRLHF, verl, AReaL, NeMo-RL, prime-rl, SkyRL, slime. Keys in notes
  * must exist too. Names that are ours already (temperature, top_p, betas, ...) need no row: a misplaced key is told its place. */
 #pragma once
+#include "svc/recipe/recipe_words_reward_table.h"
 // clang-format off
 
 #define RECIPE_WORDS_OPTIMIZER(W) \
@@ -167,15 +168,9 @@
     W("behav_imp_weight_cap",        "learner.correction.high", "with learner.ratio_to: proximal") \
     W("use_decoupled_loss",          "learner.ratio_to", "proximal") \
     W("recompute_logprob",           "learner.ratio_to", "proximal") \
-    W("non_eos_penalty",             "learner.reward.missing_eos_penalty", "with learner.reward.missing_eos") \
     W("mask_truncated_completions",  "learner.mask_truncated_completions", "") \
     W("overlong_filter",             "learner.mask_truncated_completions", "") \
     W("overlong_filtering",          "learner.mask_truncated_completions", "") \
-    W("overlong_buffer",             "rewarder.scorers", "an entry of kind length") \
-    W("overlong_reward_penalty",     "rewarder.scorers", "an entry of kind length") \
-    W("reward_clip_range",           "learner.reward.clip", "the same on both sides") \
-    W("reward_clip",                 "learner.reward.clip", "") \
-    W("reward_scaling",              "rewarder.scorers", "weight of an entry") \
     W("filter_groups",               "learner.filter.zero_variance", "") \
     W("dynamic_filtering",           "learner.filter.zero_variance", "") \
     W("dynamic_sampling",            "learner.filter.zero_variance", "") \
@@ -492,6 +487,7 @@
     RECIPE_WORDS_SFT(W) \
     RECIPE_WORDS_OPTIMIZER(W) \
     RECIPE_WORDS_BATCH(W) \
+    RECIPE_WORDS_REWARD(W) \
     RECIPE_WORDS_OBJECTIVE(W) \
     RECIPE_WORDS_SAMPLING(W) \
     RECIPE_WORDS_PACE(W) \

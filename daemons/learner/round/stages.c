@@ -3,6 +3,7 @@
 #include "learner/round/masking.h"
 #include "learner/round/mismatching.h"
 #include "learner/round/referring.h"
+#include "learner/round/shaping.h"
 #include "learner/round/values.h"
 #include "learner/store/lag.h"
 #include "rl/advantages/gae.h"
@@ -55,6 +56,7 @@ uint64_t round_run_needs(const struct round_run *run)
 /* Whatever the objective is, the stages that follow read rewards. */
 static err_t gather(struct round_run *run)
 {
+    shaping_unmeasured(run->report);
     run->batch = round_batch_new(run->round, run->groups, &run->config);
     return round_batch_check(run->batch, COLUMN_BIT(COLUMN_REWARD), NULL,
                              run->batch->columns->sequences, "every round");
@@ -68,51 +70,6 @@ static err_t fill_proximal(struct round_run *run)
                                      .sequence = run->batch->sequence,
                                      .inverse_temperature = 1.0f / run->config.temperature};
     return step_logp(run->step, &whole, columns_add(columns, COLUMN_PROXIMAL_LOGP));
-}
-
-static bool shapes(const struct round_run *run)
-{
-    const struct recipe_reward *reward = &run->recipe->learner.reward;
-    return reward->bias != 0 || reward->missing_eos != RECIPE_EOS_KEEP ||
-           reward->normalize != RECIPE_NORMALIZE_NONE || reward->clip > 0;
-}
-
-static double shaped(const struct recipe_reward *config, double reward, enum finish finish)
-{
-    reward -= config->bias;
-    if (finish == FINISH_LENGTH && config->missing_eos != RECIPE_EOS_KEEP)
-        reward =
-            (config->missing_eos == RECIPE_EOS_SUBTRACT ? reward : 0) - config->missing_eos_penalty;
-    return reward;
-}
-
-/* By the rewards of the run so far. While they are all the same there is nothing to divide by. */
-static void normalize(const struct round_run *run, double *reward, size_t count)
-{
-    const enum recipe_normalize how = run->recipe->learner.reward.normalize;
-    if (how == RECIPE_NORMALIZE_NONE)
-        return;
-    running_rewards(run->running, reward, count);
-    const double std = running_reward_std(run->running),
-                 mean = how == RECIPE_NORMALIZE_MEAN_STD
-                            ? running_or(run->running, RUNNING_reward_mean, 0)
-                            : 0;
-    for (size_t i = 0; i < count; i++)
-        reward[i] = (reward[i] - mean) / (std > 0 ? std : 1);
-}
-
-/* The groups keep their rewards as they were scored. */
-static err_t shape_reward(struct round_run *run)
-{
-    const struct recipe_reward *config = &run->recipe->learner.reward;
-    double *const all = run->batch->columns->at[COLUMN_REWARD], *reward = all;
-    for (size_t g = 0; g < run->round->groups; g++)
-        for (uint32_t i = 0; i < run->groups[g]->completions; i++, reward++)
-            *reward = shaped(config, *reward, run->groups[g]->completion[i].finish);
-    normalize(run, all, run->batch->columns->sequences);
-    for (reward = all; config->clip > 0 && reward < all + run->batch->columns->sequences; reward++)
-        *reward = fmax(-config->clip, fmin(config->clip, *reward));
-    return OK;
 }
 
 /* Of an adapter's base, which stands still: filled here at any time alike. */
@@ -396,7 +353,7 @@ static err_t report(struct round_run *run)
 static const struct stage stages[] = {
     {"gather", COLUMN_BIT(COLUMN_FRESH) | COLUMN_BIT(COLUMN_FOREIGN), always, gather},
     {"proximal", COLUMN_BIT(COLUMN_PROXIMAL_LOGP), NULL, fill_proximal},
-    {"shape", COLUMN_BIT(COLUMN_REWARD), shapes, shape_reward},
+    {"shape", COLUMN_BIT(COLUMN_REWARD), shaping_is_wanted, shaping_run},
     {"reference", COLUMN_BIT(COLUMN_REFERENCE_LOGP), refers, fill_reference},
     {"mismatched", COLUMN_BIT(COLUMN_MISMATCHED_REFERENCE), NULL, mismatching_fill},
     {"value", COLUMN_BIT(COLUMN_VALUE) | COLUMN_BIT(COLUMN_BOOTSTRAP_VALUE), NULL, fill_value},

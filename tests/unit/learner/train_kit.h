@@ -49,7 +49,7 @@ static inline struct recipe *site_recipe_of(const struct site *site, const char 
         "checkpoint: {every: 2, keep: 10}\n"
         "rewarder: {reference: frozen, scorers: [{kind: exact, column: completion}]}\n",
         site->model, B, UPDATES, K);
-    const char *sets[10] = {"learner.objective=rloo", set ? set : "run.rounds=0"};
+    const char *sets[16] = {"learner.objective=rloo", set ? set : "run.rounds=0"};
     struct recipe_source source = {.run = site->directory, .sets = sets, .sets_count = 2};
     struct recipe *recipe = NULL;
     SCOPED_MEM char *words = mem_string(more);

@@ -146,6 +146,10 @@ static void values_that_do_not_go_together(void **state)
     static const struct bad cases[] = {
         {"generator:\n  num_generations: 4\n  slots: 2\n",
          "ring.yaml:3: generator.slots: 2 is too few; one group needs generator.num_generations = 4"},
+        {"generator: {max_tokens: 8}\nlearner: {reward: {overlong_buffer: 9}}",
+         "learner.reward.overlong_buffer: 9 is too many; it ends at generator.max_tokens = 8 "},
+        {"learner: {reward: {overlong_buffer: 9, overlong_length: 7}}",
+         "it ends at learner.reward.overlong_length = 7 tokens, and is no longer than that"},
         {"learner:\n  kl: {target: 5}\n",
          "ring.yaml:2: learner.kl.target: 5 steers learner.kl.coef, which is 0"},
         {"learner: {correction: {low: 3, high: 2}}",
@@ -350,7 +354,12 @@ static void rewards_that_are_shaped_may_make_another_pair(void **)
                  {"learner: {objective: online_dpo, reward: {bias: 1}}", false},
                  {"learner: {objective: online_dpo, reward: {clip: 1}}", false},
                  {"learner: {objective: online_dpo, reward: {normalize: std}}", false},
-                 {"learner: {objective: online_dpo, reward: {missing_eos: replace}}", false}};
+                 {"learner: {objective: online_dpo, reward: {missing_eos: replace}}", false},
+                 {"learner: {objective: online_dpo, reward: {squash: sigmoid}}", false},
+                 {"learner: {objective: online_dpo, reward: {length_penalty: 0.1}}", false},
+                 {"learner: {objective: online_dpo, reward: {overlong_buffer: 4}}", false},
+                 {"learner: {objective: online_dpo, reward: {repeat_ngram: 3}}", false},
+                 {"learner: {objective: online_dpo, reward: {repeat_penalty: 3}}", true}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         SCOPED(recipe) recipe = NULL;
         SCOPED_MEM char *text = mem_printf("rewarder: {reference: frozen}\n%s", cases[i].text);

@@ -1,95 +1,7 @@
-/* The stages before an objective with a critic: rewards of completions and of tokens, advantages
- * and targets. */
+/* The stages before an objective with a critic: rewards of tokens, advantages and targets. */
 #include "rl/advantages/gae.h"
 #include "unit/learner/stages_kit.h"
 #include <math.h>
-
-/* ---- rewards of completions */
-
-static void shape(struct staged *s, const char *reward)
-{
-    SCOPED_MEM char *text = mem_printf("reward: %s", reward);
-    *s = (struct staged){0};
-    bench_open(&s->bench, text, NULL);
-    stage_objective(s, "rloo");
-    stage_ready(s);
-    for (size_t i = 0; i < GROUPS * K; i++) {
-        s->bench.group[i / K]->completion[i % K].finish = i % 2 ? FINISH_LENGTH : FINISH_EOS;
-        set_reward(s, i / K, i % K, 0.5 * (double)i);
-    }
-    run_before(s, "shape");
-}
-
-static void a_reward_is_shaped_in_order(void **)
-{
-    static const struct {
-        const char *reward;
-        double eos[2], length[2]; // rewards 0 and 1, then 0.5 and 1.5
-    } cases[] = {
-        {"{bias: 0.25}", {-0.25, 0.75}, {0.25, 1.25}},
-        {"{missing_eos: subtract, missing_eos_penalty: 2}", {0, 1}, {-1.5, -0.5}},
-        {"{bias: 3, missing_eos: replace}", {-3, -2}, {-1, -1}},
-        {"{bias: 0.5, missing_eos: subtract, clip: 0.4}", {-0.4, 0.4}, {-0.4, 0}},
-    };
-    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        struct staged s;
-        shape(&s, cases[c].reward);
-        assert_ok(run_stage(&s, "shape"));
-        const double *reward = s.run.batch->columns->at[COLUMN_REWARD];
-        for (size_t i = 0; i < 2; i++) {
-            assert_near(reward[2 * i], cases[c].eos[i], 1e-15);
-            assert_near(reward[2 * i + 1], cases[c].length[i], 1e-15);
-        }
-        assert_true(reward_of(&s, 3) == 1.5); // as it was scored
-        stage_close(&s);
-    }
-}
-
-/* Rewards 0, 0.5, ... 8.5, and the same once more: a mean of 4.25, then the standard deviation of
- * 18 and of 36. */
-static void rewards_are_divided_by_what_the_run_has_seen(void **)
-{
-    for (int mean = 0; mean < 2; mean++) {
-        struct staged s;
-        shape(&s, mean ? "{normalize: mean_std}" : "{normalize: std, clip: 2}");
-        for (int round = 1; round <= 2; round++) {
-            double *reward = s.run.batch->columns->at[COLUMN_REWARD];
-            for (size_t i = 0; i < GROUPS * K; i++)
-                reward[i] = 0.5 * (double)i;
-            assert_ok(run_stage(&s, "shape"));
-            const double std = sqrt(0.25 * round * 18 * (18.0 * 18 - 1) / 12 / (round * 18 - 1));
-            for (size_t i = 0; i < GROUPS * K; i++)
-                assert_near(reward[i],
-                            mean ? (0.5 * (double)i - 4.25) / std : fmin(2, 0.5 * (double)i / std),
-                            1e-14);
-        }
-        stage_close(&s);
-    }
-}
-
-/* A first round of equal rewards has no deviation. */
-static void equal_rewards_are_divided_by_nothing(void **)
-{
-    struct staged s;
-    shape(&s, "{normalize: mean_std}");
-    double *reward = s.run.batch->columns->at[COLUMN_REWARD];
-    for (size_t i = 0; i < GROUPS * K; i++)
-        reward[i] = 3;
-    assert_ok(run_stage(&s, "shape"));
-    for (size_t i = 0; i < GROUPS * K; i++)
-        assert_true(reward[i] == 0);
-    stage_close(&s);
-}
-
-static void without_a_setting_a_reward_stays(void **)
-{
-    struct staged s;
-    shape(&s, "{missing_eos: keep, missing_eos_penalty: 3}");
-    assert_false(stage_runs(find("shape"), &s.run));
-    stage_close(&s);
-}
-
-/* ---- rewards, advantages and targets of tokens */
 
 /* Older weights drew the tokens: behaviour logps are not those of the model that trains. */
 static void critic_open(struct staged *s)
@@ -185,11 +97,7 @@ static void without_a_critic_there_are_no_rewards_of_tokens(void **)
     stage_close(&s);
 }
 
-TESTS(cmocka_unit_test(a_reward_is_shaped_in_order),
-      cmocka_unit_test(rewards_are_divided_by_what_the_run_has_seen),
-      cmocka_unit_test(equal_rewards_are_divided_by_nothing),
-      cmocka_unit_test(without_a_setting_a_reward_stays),
-      cmocka_unit_test(the_distance_is_taken_off_where_it_is),
+TESTS(cmocka_unit_test(the_distance_is_taken_off_where_it_is),
       cmocka_unit_test(a_distance_in_the_loss_costs_no_token),
       cmocka_unit_test(advantages_are_of_the_whole_round),
       cmocka_unit_test(a_critic_that_is_not_there_is_an_error),

@@ -65,6 +65,10 @@ static const char *const averaging = "learner.objective=online_dpo learner.refer
                                      "learner.reference.sync_steps=2 "
                                      "learner.reference.mixup_alpha=0.3 "
                                      "learner.reward.normalize=std "
+                                     "learner.reward.squash=sigmoid "
+                                     "learner.reward.length_penalty=0.01 "
+                                     "learner.reward.overlong_buffer=4 "
+                                     "learner.reward.repeat_ngram=1 "
                                      "learner.rows.entropy_coef=0.01 "
                                      "learner.rows.entropy_target=2.5";
 
