@@ -16,6 +16,8 @@ static const struct command commands[] = {
     {"train", "train a model on preferences from files", command_train},
     {"generate", "complete prompts with a model directory", command_generate},
     {"eval", "complete held-out prompts and score them by a recipe", command_eval},
+    {"reward score", "show the scores that a reward model gives the answers of a file",
+     command_reward_score},
     {"values", "show what a critic expects of given completions, token by token", command_values},
     {"status", "show the state of a run's daemons", command_status},
     {"top", "show the run as a live picture", command_top},
