@@ -2,10 +2,13 @@
 #include "base/json.h"
 #include "base/jsonl.h"
 #include "base/mem.h"
+#include "model/text/rows/row_encode.h"
+#include "model/text/tokenizer.h"
 #include "rewarder/pipeline.h"
 #include "svc/loop.h"
 #include "svc/recipe/recipe_place.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +20,10 @@ struct desk {
     struct loop *loop;
     struct pipeline *pipeline;
     size_t scorers;
+    struct tokenizer *tokenizer; // of model.path; NULL: it has none that can be read
+    struct row_chat chat;
+    struct row_rules rules;
+    bool check;
     double score[RECIPE_SCORERS], reward; // of the last completion
     err_t failed;
 };
@@ -39,6 +46,18 @@ static void desk_done(struct desk *desk)
 {
     pipeline_free(desk->pipeline);
     loop_free(desk->loop);
+    tokenizer_free(desk->tokenizer);
+    row_chat_done(&desk->chat);
+}
+
+/* Scorers that read tokens ask for model.path themselves, so its lack is no error here. */
+static void desk_read_tokenizer(const struct recipe *recipe, struct desk *ret)
+{
+    err_free(*recipe->model.path ? tokenizer_load(recipe->model.path, &ret->tokenizer) : OK);
+    if (!ret->tokenizer)
+        return;
+    ret->chat = row_chat_open(recipe->model.path);
+    ret->rules = row_rules_of(recipe, ret->tokenizer, &ret->chat, -1);
 }
 
 static err_t desk_open(const struct recipe *recipe, bool check, struct desk *ret)
@@ -50,24 +69,67 @@ static err_t desk_open(const struct recipe *recipe, bool check, struct desk *ret
     pipeline.loop = ret->loop;
     TRY(stage_list_open(&list, &pipeline.list));
     ret->scorers = pipeline.list->scorers;
+    ret->check = check;
+    desk_read_tokenizer(recipe, ret);
     return pipeline_open(&pipeline, &ret->pipeline);
 }
 
-/* Scores one completion of the row into desk->score and reward. Of its tokens it has the number
- * alone. */
-static err_t desk_score(struct desk *desk, const json_t *row, const struct completion *completion)
+/* A row that is no prompt fails where it is decoded; a check of the scorers goes past it. */
+static err_t read_prompt(const struct desk *desk, const json_t *row, const char *name,
+                         struct group *ret)
 {
-    struct group *group = mem_new(sizeof *group);
+    int32_t *id = NULL;
+    int count = 0;
+    err_t failed = desk->tokenizer ? row_prompt(&desk->rules, row, name, &id, &count) : OK;
+    if (desk->check) {
+        err_free(failed);
+        failed = OK;
+    }
+    ret->prompt_token = (uint32_t *)id;
+    ret->prompt_tokens = (uint32_t)count;
+    return failed;
+}
+
+/* Scores one completion of the row into desk->score and reward. Takes its tokens, if there are
+ * any. */
+static err_t desk_score(struct desk *desk, const json_t *row, const char *name,
+                        const struct completion *completion)
+{
+    SCOPED(group) made = mem_new(sizeof *made);
+    made->completions = 1;
+    made->completion = mem_new(sizeof *completion);
+    made->completion[0] = *completion;
+    made->completion[0].text = mem_copy(completion->text, completion->text_len + 1);
+    TRY(read_prompt(desk, row, name, made));
+    struct group *group = STEAL(made);
     group->row = json_to_text(row);
-    group->completions = 1;
-    group->completion = mem_new(sizeof *completion);
-    group->completion[0] = *completion;
-    group->completion[0].text = mem_copy(completion->text, completion->text_len + 1);
     pipeline_put(desk->pipeline, group, NULL);
     TRY(loop_run(desk->loop));
     const err_t failed = desk->failed;
     desk->failed = OK;
     return failed;
+}
+
+/* The tokens that were sampled, the caller's; NULL: the line has none. */
+static err_t read_ids(const json_t *line, const char *name, int64_t tokens, uint32_t **ret)
+{
+    const json_t *ids = json_object_get(line, "ids"), *id;
+    const size_t count = json_array_size(ids);
+    size_t i;
+    if (!ids || !count)
+        return OK;
+    if (count != (size_t)tokens)
+        return err_new(ERR_INVALID, "%s: 'ids' has %zu tokens, 'tokens' says %" PRId64, name, count,
+                       tokens);
+    SCOPED_MEM uint32_t *token = mem_array(count, sizeof *token);
+    json_array_foreach (ids, i, id) {
+        const json_int_t value = json_integer_value(id);
+        if (!json_is_integer(id) || value < 0 || value > INT32_MAX)
+            return err_new(ERR_INVALID, "%s: ids[%zu] is no token", name, i);
+        token[i] = (uint32_t)value;
+    }
+    *ret = STEAL(token);
+    return OK;
 }
 
 static err_t score_line(struct desk *desk, json_t *line, const char *name)
@@ -81,11 +143,12 @@ static err_t score_line(struct desk *desk, json_t *line, const char *name)
         return err_new(ERR_INVALID, "%s: 'row' must be an object", name);
     TRY(json_get_int_or(line, name, "tokens", 0, UINT32_MAX, &tokens));
     TRY(json_get_bool_or(line, name, "ended", &ended));
-    const struct completion completion = {.text = (char *)json_string_value(text),
-                                          .text_len = (uint32_t)json_string_length(text),
-                                          .tokens = (uint32_t)tokens,
-                                          .finish = ended ? FINISH_EOS : FINISH_LENGTH};
-    TRY(err_wrap(desk_score(desk, row, &completion), "%s", name));
+    struct completion completion = {.text = (char *)json_string_value(text),
+                                    .text_len = (uint32_t)json_string_length(text),
+                                    .tokens = (uint32_t)tokens,
+                                    .finish = ended ? FINISH_EOS : FINISH_LENGTH};
+    TRY(read_ids(line, name, tokens, &completion.token));
+    TRY(err_wrap(desk_score(desk, row, "row", &completion), "%s", name));
     json_t *scores = json_array();
     for (size_t i = 0; i < desk->scorers; i++)
         json_array_append_new(scores,
@@ -127,7 +190,7 @@ err_t score_offline(const struct recipe *recipe, FILE *in, FILE *out)
 static err_t look_at_row(void *arg, const json_t *row, const char *name)
 {
     const struct completion empty = {.text = (char *)"", .finish = FINISH_EOS};
-    return err_wrap(desk_score(arg, row, &empty), "%s", name);
+    return err_wrap(desk_score(arg, row, "row", &empty), "%s", name);
 }
 
 static err_t check_rows(const struct recipe *recipe, const char *key, const char *path,
