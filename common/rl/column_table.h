@@ -20,8 +20,9 @@
 enum column_unit { UNIT_TOKEN = 1, UNIT_SEQUENCE, UNIT_GROUP };
 enum column_dtype { VALUE_F32 = 1, VALUE_F64, VALUE_U8 };
 
-/* The generator stamps, a stage of the rewarder adds, the learner computes (and never sends). */
-enum column_origin { ORIGIN_GENERATOR = 1, ORIGIN_REWARDER, ORIGIN_LEARNER };
+/* The generator stamps, a stage of the rewarder adds, the learner computes (and never sends), a row of a dataset has it (and no
+ * message). */
+enum column_origin { ORIGIN_GENERATOR = 1, ORIGIN_REWARDER, ORIGIN_LEARNER, ORIGIN_DATASET };
 
 /* ANY: any number. FINITE: neither infinite nor NaN. LOGP: finite and at most 0. WIDE: finite, and as many values for each unit
  * as there are scorers. */
@@ -88,7 +89,11 @@ enum column_range { RANGE_ANY, RANGE_FINITE, RANGE_LOGP, RANGE_WIDE };
     X(59, JSD, jsd, TOKEN, F64, LEARNER, ANY, "", "", \
       "generalised Jensen-Shannon divergence of policy and reference in the distribution of the token") \
     X(60, RIVAL_LOGP, rival_logp, TOKEN, F64, LEARNER, ANY, "", "", \
-      "log-probability of the likeliest token but for this one")
+      "log-probability of the likeliest token but for this one") \
+    X(61, MARGIN, margin, SEQUENCE, F64, DATASET, FINITE, "", "", \
+      "by how much the better completion's score has to be ahead; of all completions of a prompt") \
+    X(62, PREFERRED, preferred, SEQUENCE, F64, DATASET, FINITE, "", "", \
+      "share of annotators that prefer the better completion, as people labelled it; absent: all of them")
 // clang-format on
 
 enum column {

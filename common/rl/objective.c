@@ -25,8 +25,31 @@ const struct objective *objective_find(const char *name)
     return NULL;
 }
 
+/* A reward model is no policy: nothing holds it near another one's log-probabilities. */
+static err_t check_reward(const struct objective *objective, const struct objective_config *config)
+{
+    const double center = config->reward.center;
+    const struct {
+        const char *name;
+        double value;
+    } others[] = {{"kl_coef", config->kl_coef},
+                  {"behaviour_coef", config->behaviour_coef},
+                  {"nll coef", config->nll.coef},
+                  {"entropy coef", config->rows.entropy_coef},
+                  {"distance coef", config->rows.coef}};
+    if (!(center >= 0 && center <= 1e6))
+        return err_new(ERR_INVALID, "reward center is %g; 0 to 1e6 is allowed", center);
+    for (size_t i = 0; objective_is_reward(&objective->row) && i < sizeof others / sizeof *others;
+         i++)
+        if (others[i].value != 0)
+            return err_new(ERR_INVALID, "%s is %g; %s trains scores alone: 0 is allowed",
+                           others[i].name, others[i].value, objective->row.name);
+    return OK;
+}
+
 err_t objective_check(const struct objective *objective, const struct objective_config *config)
 {
+    TRY(check_reward(objective, config));
     TRY(policy_check(objective, config));
     TRY(row_config_check(config));
     return preference_check(config);
@@ -60,7 +83,9 @@ uint64_t objective_needs(const struct objective *objective, const struct objecti
 
 bool objective_is_coupled(const struct objective *objective, const struct objective_config *config)
 {
-    return objective->row.unit == OBJECTIVE_GROUP || coupling_is_needed(config);
+    const bool group =
+        objective->row.unit == OBJECTIVE_GROUP && !objective_is_reward(&objective->row);
+    return group || coupling_is_needed(config);
 }
 
 /* Where another column may stand in for the one that is needed. */
@@ -186,6 +211,8 @@ err_t objective_grad(const struct objective *objective, const struct objective_c
                      struct rl_tally *tally)
 {
     TRY(err_wrap(objective_check(objective, config), "%s", objective->row.name));
+    if (objective_is_reward(&objective->row))
+        return err_new(ERR_INVALID, "%s has no policy", objective->row.name);
     TRY(check_columns(objective, config, update));
     TRY(check_rows(objective, objective_terms(&objective->row, config), slopes));
     struct rl_totals whole = *totals;
@@ -206,12 +233,15 @@ err_t objective_value_grad(const struct objective *objective, const struct objec
                            const struct rl_totals *totals, const struct rl_slopes *slopes,
                            struct rl_tally *tally)
 {
-    const uint64_t needs = NEEDS_OF_VALUE | COLUMN_BIT(COLUMN_VPRED);
+    const bool reward = objective_is_reward(&objective->row);
+    const uint64_t needs =
+        (reward ? objective_needs(objective, config) : NEEDS_OF_VALUE) | COLUMN_BIT(COLUMN_VPRED);
     const struct pass pass = {
         .config = config, .batch = update, .totals = totals, .slopes = slopes, .tally = tally};
     TRY(err_wrap(objective_check(objective, config), "%s", objective->row.name));
-    if (!objective_has_critic(&objective->row))
+    if (!(objective->row.outputs & OUTPUT_VALUE))
         return err_new(ERR_INVALID, "%s has no critic", objective->row.name);
     TRY(check_missing(objective, needs & ~columns_there(update)));
-    return run_kernel(objective, &pass, range, slopes->value, kernel_value);
+    return run_kernel(objective, &pass, range, slopes->value,
+                      reward ? objective->kernel : kernel_value);
 }

@@ -59,8 +59,10 @@ err_t objective_grad(const struct objective *objective, const struct objective_c
                      struct rl_tally *tally);
 
 /* The critic's part of a row whose outputs have OUTPUT_VALUE. Reads vpred, value and returns and no
- * other column but weight. Writes slopes->value as objective_grad does logp, and adds to the same
- * sums of *tally that its figures are of; neither call adds to those of the other. */
+ * other column but weight. Of a reward model's row (objective_is_reward) all that there is: reads
+ * vpred and what the row needs, and margin and preferred where they are. Writes slopes->value as
+ * objective_grad does logp, and adds to the same sums of *tally that its figures are of; neither
+ * call adds to those of the other. */
 err_t objective_value_grad(const struct objective *objective, const struct objective_config *config,
                            const struct columns *update, struct range range,
                            const struct rl_totals *totals, const struct rl_slopes *slopes,

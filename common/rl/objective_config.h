@@ -71,6 +71,8 @@ struct objective_config {
     struct label_config label;
     struct list_config list;
     struct residual_config residual;
+    /* Of reward models. */
+    struct reward_config reward;
     /* Of objectives with a critic. */
     struct gae_config gae;
     struct value_config value;

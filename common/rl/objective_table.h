@@ -1,6 +1,6 @@
 /* THE table of objectives: each row says all that others have to know of it. Recipe words, checks, docs, what a round gathers and
  * what is reported come from here; nothing else compares an objective's name. The rows are in rl/rows_policy.h,
- * rl/rows_preference.h and rl/rows_vocabulary.h.
+ * rl/rows_preference.h, rl/rows_reward.h and rl/rows_vocabulary.h.
  *
  *     X(name, kernel, unit, data, needs, outputs, figures, help, source, lag, settings...)
  *
@@ -19,6 +19,7 @@
 #include "rl/objective_config.h"
 #include "rl/rows_policy.h"
 #include "rl/rows_preference.h"
+#include "rl/rows_reward.h"
 #include "rl/rows_vocabulary.h"
 
 #define OBJECTIVE_UNITS(W)                                                                         \
@@ -87,7 +88,7 @@ static inline enum column row_term_column(enum row_term term)
     (FIGURE_BIT(value_loss) | FIGURE_BIT(value_clip_frac) | FIGURE_BIT(value_mean) | FIGURE_BIT(returns_mean) | \
      FIGURE_BIT(explained_variance))
 
-#define OBJECTIVES(X) ROWS_POLICY(X) ROWS_PREFERENCE(X) ROWS_VOCABULARY(X)
+#define OBJECTIVES(X) ROWS_POLICY(X) ROWS_PREFERENCE(X) ROWS_VOCABULARY(X) ROWS_REWARD(X)
 // clang-format on
 
 struct objective_row {
@@ -131,7 +132,13 @@ static inline bool objective_is_policy(const struct objective_row *row)
 /* Whether a critic is trained beside the policy. */
 static inline bool objective_has_critic(const struct objective_row *row)
 {
-    return row->outputs & OUTPUT_VALUE;
+    return row->outputs & OUTPUT_VALUE && row->outputs & OUTPUT_LOGP;
+}
+
+/* Whether it trains a reward model: one value of a whole sequence, at its end, and no policy. */
+static inline bool objective_is_reward(const struct objective_row *row)
+{
+    return row->outputs & OUTPUT_VALUE && !(row->outputs & OUTPUT_LOGP);
 }
 
 /* The terms of rows that a row with these settings has slopes of, a bit each; and their columns. */

@@ -64,3 +64,10 @@ struct residual_config {
     double beta;
     double factor;
 };
+
+/* Of objectives that train a reward model. */
+struct reward_config {
+    /* Factor of the squared sum of a pair's scores, which holds them near 0 (Eisenstein 2023); 0:
+     * none. */
+    double center;
+};

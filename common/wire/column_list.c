@@ -91,7 +91,7 @@ PbColumn **column_list_to_pb(const struct column_list *list, void **rows)
 
 static err_t check_row(const PbColumn *pb, const struct column_row *row, enum column_origin last)
 {
-    static const char *const who[] = {"?", "generator", "rewarder", "learner"};
+    static const char *const who[] = {"?", "generator", "rewarder", "learner", "dataset"};
     if ((unsigned)pb->unit != row->unit || (unsigned)pb->dtype != row->dtype)
         return err_new(ERR_INVALID, "%s is of unit %d and type %d; its are %d and %d", row->name,
                        (int)pb->unit, (int)pb->dtype, (int)row->unit, (int)row->dtype);

@@ -1,4 +1,4 @@
-/* sft, train: hand over to the learner's job of that name with the same arguments. */
+/* sft, train, reward train: hand over to the learner's job of that name with the same arguments. */
 #include "base/mem.h"
 #include "ctl/words/command.h"
 #include <errno.h>
@@ -25,4 +25,9 @@ err_t command_sft(int argc, char **argv)
 err_t command_train(int argc, char **argv)
 {
     return hand_over("train", argc, argv);
+}
+
+err_t command_reward_train(int argc, char **argv)
+{
+    return hand_over("reward", argc, argv);
 }

@@ -168,6 +168,7 @@ err_t check_ring(const struct recipe *recipe, char *const *argv, FILE *notes)
     SCOPED_VALUE(checking) c = {.recipe = recipe, .notes = notes};
     TRY(recipe_require(recipe, "model.path"));
     TRY(recipe_require(recipe, "data.train"));
+    TRY(recipe_require_policy(recipe));
     if (!recipe->rewarder.scorers.count)
         return err_new(ERR_INVALID,
                        "%s: rewarder.scorers is empty: without a scorer there is no reward",

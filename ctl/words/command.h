@@ -37,6 +37,7 @@ err_t command_up(int argc, char **argv);
 err_t command_check(int argc, char **argv);
 err_t command_sft(int argc, char **argv);
 err_t command_train(int argc, char **argv);
+err_t command_reward_train(int argc, char **argv);
 err_t command_generate(int argc, char **argv);
 err_t command_eval(int argc, char **argv);
 err_t command_reward_score(int argc, char **argv);

@@ -14,6 +14,7 @@ static const struct command commands[] = {
     {"check", "check a recipe and every file that it names", command_check},
     {"sft", "fine-tune a model on demonstrations by a recipe's sft section", command_sft},
     {"train", "train a model on preferences from files", command_train},
+    {"reward train", "train a reward model on what people prefer or rate", command_reward_train},
     {"generate", "complete prompts with a model directory", command_generate},
     {"eval", "complete held-out prompts and score them by a recipe", command_eval},
     {"reward score", "show the scores that a reward model gives the answers of a file",

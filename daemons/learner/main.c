@@ -194,6 +194,7 @@ static err_t require(const struct recipe *recipe, struct run_lock **ret_lock)
         return err_new(ERR_INVALID, "--run DIR is missing: for store, checkpoints and metrics");
     TRY(recipe_require(recipe, "model.path"));
     TRY(recipe_require(recipe, "data.train"));
+    TRY(recipe_require_policy(recipe));
     if (!recipe->rewarder.scorers.count)
         return err_new(ERR_INVALID,
                        "%s: rewarder.scorers is empty: without a scorer there is no reward",
@@ -288,7 +289,8 @@ static err_t run(int argc, char **argv)
     struct job_options job = {0};
     struct recipe_flag flags[] = {
         {"announce", "FILE", "write the addresses in use to FILE", .text = &announce},
-        {"job", "KIND", "do one offline job and exit: sft, train, audit, explain, fork, salvage",
+        {"job", "KIND",
+         "do one offline job and exit: sft, train, reward, audit, explain, fork, salvage",
          .text = &job.kind},
         {"at", "N", "explain: which version; fork: the last one that stays", .text = &job.version},
         {"output", "FORM", "explain: text (default) or json", .text = &job.output},

@@ -42,7 +42,7 @@ static void columns(const struct group *group)
         must(column->id && (!k || column->id > column[-1].id));
         must(column->bytes == group_units(group, column) * column->width * size && column->width);
         must(!row || (row->unit == column->unit && row->dtype == column->dtype &&
-                      row->origin != ORIGIN_LEARNER));
+                      row->origin < ORIGIN_LEARNER));
         for (uint32_t i = 0; i < group->completions; i++) {
             const uint8_t *values = group_values(group, column->id, i);
             const uint8_t *data = column->data;

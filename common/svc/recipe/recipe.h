@@ -105,6 +105,9 @@ err_t recipe_parse(const char *text, size_t len, const char *name, const char *d
 /* INVALID unless the key is set: "recipe.yaml: model.path is not set: Hugging Face directory ..." */
 err_t recipe_require(const struct recipe *recipe, const char *key);
 
+/* INVALID: the objective trains no policy, which a ring's does. */
+err_t recipe_require_policy(const struct recipe *recipe);
+
 /* A complete recipe as YAML, every key with its value, paths absolute: reading it gives the same
  * recipe anywhere. */
 void recipe_render(const struct recipe *recipe, struct bytes *ret);

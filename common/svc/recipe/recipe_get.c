@@ -1,7 +1,9 @@
 /* A recipe's values by their keys. */
 #include "base/mem.h"
+#include "rl/objective_table.h"
 #include "svc/recipe/recipe.h"
 #include "svc/recipe/recipe_options.h"
+#include "svc/recipe/recipe_place.h"
 #include <assert.h>
 #include <string.h>
 
@@ -17,6 +19,17 @@ err_t recipe_require(const struct recipe *recipe, const char *key)
         return OK;
     return err_new(ERR_INVALID, "%s%s%s is not set: %s", recipe->file, *recipe->file ? ": " : "",
                    key, row->help);
+}
+
+err_t recipe_require_policy(const struct recipe *recipe)
+{
+    const char *objective = recipe->learner.objective;
+    if (!objective_is_reward(objective_row(objective)))
+        return OK;
+    return recipe_wrong(recipe, "learner.objective",
+                        "%s trains a reward model (rlhfctl reward train), and a ring a policy; "
+                        "allowed: any other (rlhfctl objectives list)",
+                        objective);
 }
 
 err_t recipe_get(const struct recipe *recipe, const char *key, char **ret)

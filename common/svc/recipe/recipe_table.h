@@ -76,6 +76,7 @@
     S(residual, RECIPE_RESIDUAL) \
     S(ppo, RECIPE_PPO) \
     S(reward, RECIPE_REWARD) \
+    S(reward_model, RECIPE_REWARD_MODEL) \
     S(filter, RECIPE_FILTER) \
     S(critic, RECIPE_CRITIC) \
     S(reference, RECIPE_REFERENCE) \
@@ -254,6 +255,7 @@
     G(reward,     "what becomes of a completion's reward before it is compared, in this order; reports have it as it was scored") \
     G(filter,     "scored groups that are not worth training: they leave as filtered, and others are drawn in their place") \
     G(critic,     "the critic of objectives that have one") \
+    G(reward_model, "objectives that train a reward model (rlhfctl reward train)") \
     G(kl,         "distance from the reference model") \
     G(reference,  "the reference model, where the learner itself keeps it: one that moves, and one whose whole distributions are compared") \
     G(rows,       "terms of whole distributions of the next token, with any objective") \
@@ -354,6 +356,12 @@
       "weights whose values and targets are trained towards: the round's first, or those with which each pass over the round begins") \
     X(count, warmup_rounds, "0", FIXED, FROM(0, 1e9), "first rounds of the run in which the critic alone is trained (with shared: the head alone); they make versions without a change") \
     G(optimizer, "AdamW of the critic; its schedule counts the critic's own updates")
+
+#define RECIPE_REWARD_MODEL(X, C, G) \
+    C(head, recipe_critic_head, "normal", FIXED, "zero|normal", \
+      "where the score's head starts if model.path has none: 0, or N(0, 0.02^2) drawn from run.seed, as transformers and TRL have it") \
+    X(text,   pad_token, "", FIXED, TEXT(0, 256), "token that pads sequences in the written model's files, which must not end texts; empty: the model's own") \
+    X(number, center_rewards_coefficient, "0.0", FIXED, FROM(0, 1e6), "factor of the squared sum of a pair's scores, which holds their mean near 0 (Eisenstein 2023); 0: none")
 
 #define RECIPE_KL(X, C, G) \
     X(number, coef,      "0.0",  LIVE,  FROM(0, 1e6), "weight of the distance; 0: none, and no reference is needed") \

@@ -17,9 +17,10 @@ static const struct job {
     const char *kind;
     err_t (*run)(const struct job_options *options, const struct recipe *recipe);
     enum job_access access;
-} jobs[] = {{"sft", job_sft, WRITES},    {"train", job_train, WRITES},
-            {"audit", job_audit, READS}, {"explain", job_explain, READS},
-            {"fork", job_fork, CHANGES}, {"salvage", job_salvage, CHANGES}};
+} jobs[] = {{"sft", job_sft, WRITES},         {"train", job_train, WRITES},
+            {"reward", job_reward, WRITES},   {"audit", job_audit, READS},
+            {"explain", job_explain, READS},  {"fork", job_fork, CHANGES},
+            {"salvage", job_salvage, CHANGES}};
 
 static err_t lock_for(const struct job *job, const char *run, struct run_lock **ret)
 {
@@ -41,15 +42,22 @@ err_t job_run(const struct job_options *options, const struct recipe *recipe)
             err_t failed = jobs[i].run(options, recipe);
             return *recipe->directory ? damage_told(recipe, failed) : failed;
         }
-    return err_new(ERR_INVALID,
-                   "--job: '%s' is not known; allowed: sft, train, audit, explain, fork, salvage",
-                   options->kind);
+    return err_new(
+        ERR_INVALID,
+        "--job: '%s' is not known; allowed: sft, train, reward, audit, explain, fork, salvage",
+        options->kind);
 }
 
 err_t job_train(const struct job_options *options, const struct recipe *recipe)
 {
     (void)options;
-    return offline_train(recipe);
+    return offline_train(recipe, false);
+}
+
+err_t job_reward(const struct job_options *options, const struct recipe *recipe)
+{
+    (void)options;
+    return offline_train(recipe, true);
 }
 
 err_t job_audit(const struct job_options *options, const struct recipe *recipe)

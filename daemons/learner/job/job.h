@@ -19,6 +19,9 @@ err_t job_sft(const struct job_options *options, const struct recipe *recipe);
  * (offline/offline_run.h). */
 err_t job_train(const struct job_options *options, const struct recipe *recipe);
 
+/* reward: a reward model from rows that people rated, by the same sections. */
+err_t job_reward(const struct job_options *options, const struct recipe *recipe);
+
 /* audit: whether every group of RUN/store is accounted for (audit.c in store/ does the walk). */
 err_t job_audit(const struct job_options *options, const struct recipe *recipe);
 

@@ -15,6 +15,7 @@ struct offline {
     const struct recipe *given;
     /* As given, but for what rows from files leave no choice of (opening.c). */
     struct recipe recipe;
+    bool reward;          // the first trainee is a reward model
     struct restart start; // with the trainees, and where the weights stand
     struct dataset rows, held_out;
     struct chunks chunks;
@@ -37,7 +38,7 @@ struct offline {
 };
 
 /* opening.c: all but the loop. */
-err_t offline_open(const struct recipe *recipe, struct offline *o);
+err_t offline_open(const struct recipe *recipe, bool reward, struct offline *o);
 void offline_done(struct offline *o);
 
 /* referee.c: from its first round on: the chunk's reference, and what begins anew with it. */

@@ -183,10 +183,10 @@ static err_t next_round(struct offline *o)
     return is_checkpointed(o) ? write_checkpoint(o) : OK;
 }
 
-err_t offline_train(const struct recipe *recipe)
+err_t offline_train(const struct recipe *recipe, bool reward)
 {
     SCOPED_VALUE(offline) o = {0};
-    TRY(offline_open(recipe, &o));
+    TRY(offline_open(recipe, reward, &o));
     loop_on_signal(o.loop, on_signal, &o);
     o.begun_s = clock_s();
     o.checkpointed = true;

@@ -1,7 +1,7 @@
 /* An offline run: a model trained on preferences from files, by the objective, the settings and the
  * very updates of the ring (round/updates.h).
  *
- *     TRY(offline_train(recipe));        -- RUN/checkpoints, metrics.jsonl, updates.jsonl, evals.jsonl
+ *     TRY(offline_train(recipe, false)); -- RUN/checkpoints, metrics.jsonl, updates.jsonl, evals.jsonl
  *
  * A run that was killed goes on from its newest checkpoint, and comes to the same weights, bit for
  * bit (ledger.h). SIGTERM and SIGINT end it after the round under way, with a checkpoint. With
@@ -16,5 +16,6 @@
 #pragma once
 #include "svc/recipe/recipe.h"
 
-/* INVALID, PRECONDITION, DATA_LOSS: one line says what is wrong and what is allowed. */
-err_t offline_train(const struct recipe *recipe);
+/* reward: a reward model, by an objective that trains one (objective_is_reward); else a policy, by
+ * another. INVALID, PRECONDITION, DATA_LOSS: one line says what is wrong and what is allowed. */
+err_t offline_train(const struct recipe *recipe, bool reward);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "learner/offline/begun.h"
 #include "learner/offline/inner.h"
+#include "learner/offline/reward.h"
 #include "learner/settings.h"
 #include "learner/train/load.h"
 #include "model/backend_recipe.h"
@@ -28,12 +29,14 @@ static bool lacks_columns(const struct objective *objective,
     return false;
 }
 
-static err_t check_objective(const struct recipe *recipe)
+static err_t check_objective(const struct recipe *recipe, bool reward)
 {
     const struct objective *objective;
     struct objective_config settings;
     TRY(settings_objective(recipe, &objective, &settings));
     const struct objective_row *row = &objective->row;
+    if (reward || objective_is_reward(row))
+        return reward_check(recipe, row, reward);
     const bool imitates = row->data == DATA_DEMONSTRATIONS;
     if (imitates || objective_has_critic(row) || lacks_columns(objective, &settings))
         return recipe_wrong(recipe, "learner.objective",
@@ -54,7 +57,7 @@ static err_t check_objective(const struct recipe *recipe)
     return OK;
 }
 
-static err_t check_run(const struct recipe *recipe)
+static err_t check_run(const struct recipe *recipe, bool reward)
 {
     if (!*recipe->directory)
         return err_new(ERR_INVALID, "--run DIR is missing: for checkpoints and figures");
@@ -65,7 +68,7 @@ static err_t check_run(const struct recipe *recipe)
         return err_new(ERR_PRECONDITION,
                        "'%s' is the run of a ring (it has a store): choose another --run directory",
                        recipe->directory);
-    return check_objective(recipe);
+    return check_objective(recipe, reward);
 }
 
 /* Ratios have nothing to be taken to but the weights that a round begins with. */
@@ -134,11 +137,14 @@ static err_t read_held_out(struct offline *o, const struct dataset_rules *rules)
 static err_t read_rows(struct offline *o)
 {
     const struct recipe *recipe = &o->recipe;
-    const struct model_config *config = &o->start.trainees.at[0].model->config;
+    struct model *model = o->start.trainees.at[0].model;
+    const struct model_config *config = &model->config;
     SCOPED(tokenizer) tokenizer = NULL;
     SCOPED_VALUE(row_chat) chat = row_chat_open(recipe->model.path);
     TRY(tokenizer_load(recipe->model.path, &tokenizer));
     TRY(err_wrap(tokenizer_check(tokenizer, config), "model.path '%s'", recipe->model.path));
+    if (o->reward)
+        TRY(reward_pad(recipe, tokenizer, model));
     struct row_rules rows =
         row_rules_of(recipe, tokenizer, &chat, tokenizer_end(tokenizer, config));
     rows.prompt_loss = rows.assistant_only = false;
@@ -207,11 +213,12 @@ static void tell_rows(const struct offline *o)
     fflush(stdout);
 }
 
-err_t offline_open(const struct recipe *recipe, struct offline *o)
+err_t offline_open(const struct recipe *recipe, bool reward, struct offline *o)
 {
-    TRY(check_run(recipe));
+    TRY(check_run(recipe, reward));
     TRY(file_make_directories(recipe->directory));
     take_recipe(recipe, o);
+    o->reward = reward;
     TRY(loop_new(&o->loop));
     TRY(open_models(o));
     TRY(read_rows(o));

@@ -15,6 +15,20 @@ static err_t prepare(struct round_run *run)
     return OK;
 }
 
+/* Of a reward model: its scores, each the one value of a sequence. */
+static err_t measure_scores(const struct round_run *run, const struct step_batch *batch,
+                            struct rl_tally *tally)
+{
+    struct columns *columns = batch->columns;
+    const size_t tokens = columns->first[columns->sequences];
+    SCOPED_MEM double *slope = mem_array(tokens, sizeof *slope);
+    const struct rl_totals totals = columns_totals(columns);
+    const struct rl_slopes slopes = {.value = slope};
+    TRY(step_values(run->step, batch, columns_add(columns, COLUMN_VPRED)));
+    return objective_value_grad(run->config.objective, run->config.settings, columns,
+                                (struct range){0, columns->sequences}, &totals, &slopes, tally);
+}
+
 /* As a step's pass before its slopes. */
 static err_t measure(const struct round_run *run, const struct step_batch *batch,
                      struct rl_tally *tally)
@@ -47,7 +61,9 @@ err_t measuring_run(struct round_run *run, struct rl_figures *ret)
     SCOPED(round_part) part = round_batch_part(run->batch, 0, 1, 1);
     struct rl_tally tally = {0};
     if (part->batch.columns->first[part->batch.sequences])
-        TRY(measure(run, &part->batch, &tally));
+        TRY(objective_is_reward(&run->config.objective->row)
+                ? measure_scores(run, &part->batch, &tally)
+                : measure(run, &part->batch, &tally));
     *ret = rl_tally_figures(&tally);
     return OK;
 }

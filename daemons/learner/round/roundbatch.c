@@ -55,6 +55,28 @@ static void mask_turns(struct columns *columns, const struct completion *c, size
     }
 }
 
+/* The token more predicts nothing and is not fed: any will do. Returns where the next ones go. */
+static uint32_t *lengthen(struct sequence *s, uint32_t *to)
+{
+    memcpy(to, s->token, (size_t)s->tokens * sizeof *to);
+    to[s->tokens] = 0;
+    s->token = to;
+    s->context = s->prompt_tokens + s->tokens++;
+    return to + s->tokens;
+}
+
+/* Values of whole completions have no tokens to mark. */
+static void fill_tokens(struct round_batch *batch, const struct round *round,
+                        const struct group *group, const struct completion *c, size_t s)
+{
+    struct columns *columns = batch->columns;
+    columns_add(columns, COLUMN_FRESH);
+    const bool same = model_same_forward(batch->config.model, group->forward);
+    mark_drawn(batch, c, round->first_version,
+               columns_add(columns, same ? COLUMN_FRESH : COLUMN_FOREIGN) + columns->first[s]);
+    mask_turns(columns, c, columns->first[s]);
+}
+
 /* Completion i of the group becomes sequence s. */
 static void fill_one(struct round_batch *batch, const struct round *round,
                      const struct group *group, uint32_t i, size_t s)
@@ -67,11 +89,8 @@ static void fill_one(struct round_batch *batch, const struct round *round,
                                            .tokens = (int)c->tokens,
                                            .context = (int)group->prompt_tokens};
     batch->cut_off[s] = c->finish == FINISH_LENGTH;
-    columns_add(columns, COLUMN_FRESH);
-    const bool same = model_same_forward(batch->config.model, group->forward);
-    mark_drawn(batch, c, round->first_version,
-               columns_add(columns, same ? COLUMN_FRESH : COLUMN_FOREIGN) + columns->first[s]);
-    mask_turns(columns, c, columns->first[s]);
+    if (!batch->longer)
+        fill_tokens(batch, round, group, c, s);
     for (unsigned id = 0; id < COLUMNS; id++) {
         const struct column_row *row = column_row(id);
         if (row && row->origin != ORIGIN_LEARNER && row->unit != UNIT_GROUP &&
@@ -80,7 +99,9 @@ static void fill_one(struct round_batch *batch, const struct round *round,
     }
 }
 
-static struct columns *empty_columns(const struct round *round, struct group *const *groups)
+/* whole: a completion has one value, not one of each token. */
+static struct columns *empty_columns(const struct round *round, struct group *const *groups,
+                                     bool whole)
 {
     size_t sequences = 0;
     SCOPED_MEM size_t *in_group = mem_array(round->groups, sizeof *in_group);
@@ -89,25 +110,39 @@ static struct columns *empty_columns(const struct round *round, struct group *co
     SCOPED_MEM size_t *tokens = mem_array(sequences, sizeof *tokens);
     for (size_t g = 0, s = 0; g < round->groups; g++)
         for (uint32_t i = 0; i < groups[g]->completions; i++)
-            tokens[s++] = groups[g]->completion[i].tokens;
+            tokens[s++] = whole ? 1 : groups[g]->completion[i].tokens;
     struct columns *columns = columns_new(sequences, tokens);
     columns_set_units(columns, round->groups, in_group);
     return columns;
+}
+
+static uint32_t *room_for_longer(const struct round *round, struct group *const *groups)
+{
+    size_t tokens = 0;
+    for (size_t g = 0; g < round->groups; g++)
+        for (uint32_t i = 0; i < groups[g]->completions; i++)
+            tokens += groups[g]->completion[i].tokens + 1;
+    return mem_array(tokens, sizeof(uint32_t));
 }
 
 struct round_batch *round_batch_new(const struct round *round, struct group *const *groups,
                                     const struct round_config *config)
 {
     struct round_batch *batch = mem_new(sizeof *batch);
+    const bool whole = objective_is_reward(&config->objective->row);
     batch->config = *config;
     batch->round = round->round;
     batch->seed = round->seed;
-    batch->columns = empty_columns(round, groups);
+    batch->columns = empty_columns(round, groups, whole);
+    batch->longer = whole ? room_for_longer(round, groups) : NULL;
     batch->sequence = mem_array(batch->columns->sequences, sizeof *batch->sequence);
     batch->cut_off = mem_array(batch->columns->sequences, sizeof *batch->cut_off);
     for (size_t g = 0, s = 0; g < round->groups; g++)
         for (uint32_t i = 0; i < groups[g]->completions; i++)
             fill_one(batch, round, groups[g], i, s++);
+    uint32_t *to = batch->longer;
+    for (size_t s = 0; to && s < batch->columns->sequences; s++)
+        to = lengthen(&batch->sequence[s], to);
     return batch;
 }
 
@@ -319,6 +354,7 @@ void round_batch_free(struct round_batch *batch)
         return;
     columns_free(batch->columns);
     mem_free(batch->sequence);
+    mem_free(batch->longer);
     mem_free(batch->mismatched);
     mem_free(batch->cut_off);
     mem_free(batch->chosen);

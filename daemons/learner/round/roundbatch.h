@@ -42,6 +42,9 @@ struct round_batch {
     struct columns *columns;
     /* (columns->sequences) */
     struct sequence *sequence;
+    /* Tokens of the sequences, each with one more, where a reward model is trained: one value of
+     * each sequence is asked for, that behind its last token. NULL elsewhere. */
+    uint32_t *longer;
     /* (columns->sequences) Prompts with other prompts' completions (mismatching.h); NULL: none. */
     struct sequence *mismatched;
     /* (columns->sequences) Whether it was cut off at its longest. */

@@ -145,6 +145,8 @@ static err_t fill_label(struct round_run *run)
 static bool masks(const struct round_run *run)
 {
     const struct recipe_learner *learner = &run->recipe->learner;
+    if (run->batch->longer) // a value of a whole completion is of all its tokens
+        return false;
     return learner->mask_truncated_completions || learner->max_token_lag > 0 ||
            run->config.settings->mask.mask == MASK_M2;
 }
@@ -334,15 +336,23 @@ static double mean_kl(const struct columns *columns)
     return sum / count;
 }
 
+static void report_lengths(const struct round_run *run)
+{
+    double tokens = 0;
+    for (size_t g = 0; g < run->round->groups; g++)
+        for (uint32_t i = 0; i < run->groups[g]->completions; i++) {
+            tokens += run->groups[g]->completion[i].tokens;
+            report_length(run->groups[g]->completion[i].tokens);
+        }
+    run->report->length_mean = tokens / (double)run->batch->columns->sequences;
+}
+
 static err_t report(struct round_run *run)
 {
     const struct columns *columns = run->batch->columns;
     report_rewards(run);
     report_lag(run);
-    run->report->length_mean =
-        (double)columns->first[columns->sequences] / (double)columns->sequences;
-    for (size_t i = 0; i < columns->sequences; i++)
-        report_length((double)(columns->first[i + 1] - columns->first[i]));
+    report_lengths(run);
     run->report->kl_reference = mean_kl(columns);
     values_report(run->round, columns, run->report);
     return OK;

@@ -14,6 +14,7 @@
 
 /* The names of trainees that others look for. */
 #define TRAINEE_POLICY "policy"
+#define TRAINEE_REWARD "reward" // a reward model, in the policy's place
 #define TRAINEE_CRITIC "critic"
 /* A reference that moves: it follows the policy, and no gradient trains it. */
 #define TRAINEE_REFERENCE "reference"

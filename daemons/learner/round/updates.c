@@ -61,6 +61,10 @@ static err_t step_config_of(struct updates *updates, const struct recipe *recipe
         .critic_schedule = settings_schedule(&critic->optimizer, all),
         .running = &updates->running};
     TRY(settings_objective(recipe, &config.objective, &config.settings));
+    if (objective_is_reward(&config.objective->row)) { // values alone
+        config.critic = updates->policy;
+        config.proximal = false;
+    }
     config.reference = reference_of(updates, recipe, &config);
     config.steers_entropy = recipe->learner.rows.entropy_target > 0;
     *ret = config;

@@ -19,10 +19,20 @@ static bool has_critic(const struct recipe *recipe)
     return objective_has_critic(objective_row(recipe->learner.objective));
 }
 
+static bool is_reward(const struct recipe *recipe)
+{
+    return objective_is_reward(objective_row(recipe->learner.objective));
+}
+
+static const char *first_name(const struct recipe *recipe)
+{
+    return is_reward(recipe) ? TRAINEE_REWARD : TRAINEE_POLICY;
+}
+
 size_t load_names(const struct recipe *recipe, const char *names[TRAINEES_MAX])
 {
     size_t count = 0;
-    names[count++] = TRAINEE_POLICY;
+    names[count++] = first_name(recipe);
     if (has_critic(recipe))
         names[count++] = TRAINEE_CRITIC;
     if (recipe_reference_moves(recipe))
@@ -152,6 +162,29 @@ static err_t fits_device(const struct recipe *recipe, struct backend *be, const 
     return cgroup_fits((uint64_t)m.host, "learner.optimizer.states: host");
 }
 
+/* N(0, 0.02^2) is transformers' for a head that a directory lacks. */
+static err_t begin_head(const struct recipe *recipe, enum recipe_critic_head head,
+                        struct model *model)
+{
+    return head == RECIPE_CRITIC_NORMAL ? model_draw_value(model, (uint64_t)recipe->run.seed, 0.02)
+                                        : OK;
+}
+
+/* A reward model's trunk is a policy's, or another reward model's with its head. */
+static err_t load_first(const struct recipe *recipe, struct backend *be, const char *base,
+                        struct model **ret)
+{
+    bool fresh;
+    SCOPED(model) model = NULL;
+    if (!is_reward(recipe))
+        return model_load(be, base, ret);
+    TRY(model_load_critic(be, base, &model, &fresh));
+    if (fresh)
+        TRY(begin_head(recipe, recipe->learner.reward_model.head, model));
+    *ret = STEAL(model);
+    return OK;
+}
+
 /* directory: where the recipe begins, or a checkpoint. A checkpoint's adapter stands beside
  * model.path. */
 static err_t load_policy(const struct recipe *recipe, struct backend *be, const char *directory,
@@ -166,23 +199,15 @@ static err_t load_policy(const struct recipe *recipe, struct backend *be, const 
     TRY(fits_device(recipe, be, base));
     TRY(fit_model(be, base, lora ? 2 * sizeof(bf16) : EACH_BYTES,
                   "weights, optimizer and gradients"));
-    TRY(model_load(be, base, &model));
+    TRY(load_first(recipe, be, base, &model));
     TRY(model_keep_kv(model, (enum kv_format)recipe->model.kv));
     if (lora)
         TRY(err_wrap(load_adapter(recipe, base, is_checkpoint ? directory : NULL, model, &masters),
                      "lora"));
-    return trainees_add(trainees, TRAINEE_POLICY, STEAL(model), &config, masters);
+    return trainees_add(trainees, first_name(recipe), STEAL(model), &config, masters);
 }
 
 /* ---- the critic */
-
-/* N(0, 0.02^2) is transformers' for a head that a directory lacks. */
-static err_t begin_head(const struct recipe *recipe, struct model *model)
-{
-    return recipe->learner.critic.head == RECIPE_CRITIC_NORMAL
-               ? model_draw_value(model, (uint64_t)recipe->run.seed, 0.02)
-               : OK;
-}
 
 /* Where the recipe says that a model of its own starts: another directory's tokens must be the
  * policy's. */
@@ -212,7 +237,7 @@ static err_t make_critic(const struct recipe *recipe, const struct model *policy
         TRY(model_load_critic(policy->be, directory, &model, &fresh));
     }
     if (!checkpoint && fresh)
-        TRY(begin_head(recipe, model));
+        TRY(begin_head(recipe, recipe->learner.critic.head, model));
     *ret = STEAL(model);
     *ret_directory = directory;
     return OK;
@@ -287,8 +312,8 @@ static err_t load_reference(const struct recipe *recipe, const char *checkpoint,
 err_t load_trainees(const struct recipe *recipe, struct backend *be, const char *directory,
                     const struct trainee_digests *recorded, struct trainees *ret)
 {
-    SCOPED_MEM char *policy =
-        recorded ? checkpoint_trainee(directory, recorded, TRAINEE_POLICY) : mem_string(directory);
+    SCOPED_MEM char *policy = recorded ? checkpoint_trainee(directory, recorded, first_name(recipe))
+                                       : mem_string(directory);
     SCOPED_MEM char *critic =
         recorded ? checkpoint_trainee(directory, recorded, TRAINEE_CRITIC) : NULL;
     SCOPED_MEM char *reference = recorded && recipe_reference_moves(recipe)

@@ -73,9 +73,12 @@ static inline err_t grad_of(const char *row, const struct objective_config *conf
                             const struct fixture *f, struct range range, double *slope,
                             struct rl_tally *tally)
 {
-    const struct rl_slopes slopes = slopes_at(slope);
-    return objective_grad(objective_find(row), config, f->columns, range, &f->totals, &slopes,
-                          tally);
+    const struct objective *objective = objective_find(row);
+    struct rl_slopes slopes = slopes_at(slope);
+    if (!objective_is_reward(&objective->row))
+        return objective_grad(objective, config, f->columns, range, &f->totals, &slopes, tally);
+    slopes.value = slope;
+    return objective_value_grad(objective, config, f->columns, range, &f->totals, &slopes, tally);
 }
 
 static inline double loss_at(const char *row, const struct fixture *f,
@@ -92,16 +95,22 @@ static inline bool ratio_is_constant(const struct objective_config *config)
     return config->gate.gate == GATE_CAP || gate_weighs(config->gate.gate);
 }
 
-/* Moves the token's logp. Where the ratio is a constant, the weights that it is taken to move
+/* The column that slopes are of: of a reward model the value. */
+static inline enum column predicted(const char *row)
+{
+    return objective_is_reward(objective_row(row)) ? COLUMN_VPRED : COLUMN_LOGP;
+}
+
+/* Moves the token's logp, or its value. Where the ratio is a constant, the weights that it is taken to move
  * along. So they do for a pair, whose loss as it is reported has no ratio. */
-static inline void shift(struct fixture *f, const struct objective_config *config, size_t t,
-                         double by)
+static inline void shift(struct fixture *f, const struct objective_config *config,
+                         enum column column, size_t t, double by)
 {
     double *const older[] = {
         f->columns->at[COLUMN_PROXIMAL_LOGP], f->columns->at[COLUMN_BEHAVIOUR_LOGP],
         config->gate.base == BASE_REFERENCE ? f->columns->at[COLUMN_REFERENCE_LOGP] : NULL};
     const bool along = ratio_is_constant(config) || config->pair.loss != PAIR_NONE;
-    f->columns->at[COLUMN_LOGP][t] += by;
+    f->columns->at[column][t] += by;
     for (size_t i = 0; along && i < 3; i++)
         if (older[i])
             older[i][t] += by;
@@ -114,14 +123,15 @@ static inline void assert_slopes(const char *row, struct fixture *f,
                                  const struct objective_config *config)
 {
     const double h = 1e-5;
+    const enum column column = predicted(row);
     double slope[TOKENS_MAX], unused[TOKENS_MAX];
     loss_at(row, f, config, slope);
     for (size_t t = 0; t < tokens_of(f); t++) {
-        shift(f, config, t, h);
+        shift(f, config, column, t, h);
         const double up = loss_at(row, f, config, unused);
-        shift(f, config, t, -2 * h);
+        shift(f, config, column, t, -2 * h);
         const double down = loss_at(row, f, config, unused);
-        shift(f, config, t, h);
+        shift(f, config, column, t, h);
         assert_near(slope[t], (up - down) / (2 * h), 1e-8 * fmax(1, fabs(up) / 30));
     }
 }

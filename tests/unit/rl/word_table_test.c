@@ -18,7 +18,7 @@ static void the_table_is_whole(void **state)
         assert_memory_equal(&row->defaults, &objective->row.defaults, sizeof row->defaults);
         assert_ok(objective_check(objective, &row->defaults));
         assert_true(strstr(OBJECTIVE_WORDS, row->name) != NULL);
-        assert_true(row->outputs & OUTPUT_LOGP);
+        assert_true(row->outputs & (OUTPUT_LOGP | OUTPUT_VALUE));
         assert_true(objective->kernel != NULL);
         assert_int_equal(objective_needs(objective, &row->defaults) & row->needs, row->needs);
     }

@@ -34,7 +34,7 @@ static inline void random_columns(const struct rng *rng, uint64_t *draw, struct 
     for (unsigned id = 0; id < COLUMNS; id++) {
         const struct column_row *row = column_row(id);
         uint32_t some[8], count = 0;
-        if (!row || row->origin == ORIGIN_LEARNER || rng_below(rng, (*draw)++, 4) == 0)
+        if (!row || row->origin >= ORIGIN_LEARNER || rng_below(rng, (*draw)++, 4) == 0)
             continue;
         for (uint32_t i = 0; i < group->completions; i++)
             if (rng_below(rng, (*draw)++, 2))

@@ -1,0 +1,72 @@
+#include "learner/offline/reward.h"
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "model/text/tokenizer.h"
+#include "svc/recipe/recipe_place.h"
+
+/* The names of the objectives that train one, joined by ", ". The caller's. */
+static char *objectives(void)
+{
+    struct bytes names = {0};
+    const struct objective_row *row;
+    bytes_text(&names, "");
+    for (size_t i = 0; (row = objective_row_at(i)); i++)
+        if (objective_is_reward(row))
+            bytes_printf(&names, "%s%s", names.len ? ", " : "", row->name);
+    return (char *)names.data;
+}
+
+err_t reward_check(const struct recipe *recipe, const struct objective_row *row, bool wanted)
+{
+    SCOPED_MEM char *names = objectives();
+    if (!wanted)
+        return recipe_wrong(recipe, "learner.objective",
+                            "%s trains a reward model (rlhfctl reward train); rlhfctl train takes "
+                            "those that train a policy",
+                            row->name);
+    if (!objective_is_reward(row))
+        return recipe_wrong(recipe, "learner.objective",
+                            "%s trains a policy; rlhfctl reward train allows %s", row->name, names);
+    if (recipe->learner.reference.kind != RECIPE_REFERENCE_NONE)
+        return recipe_wrong(recipe, "learner.reference.kind",
+                            "a reward model has no reference; allowed: none");
+    if (recipe->train.chunks != 1)
+        return recipe_wrong(recipe, "train.chunks",
+                            "each chunk moves the reference, and a reward model has none; "
+                            "allowed: 1");
+    return OK;
+}
+
+static bool ends_texts(const struct tokenizer *tokenizer, const struct model_config *config, int id)
+{
+    bool ends = id == tokenizer_end(tokenizer, config) || id == tokenizer_eos(tokenizer);
+    for (int i = 0; i < config->eos_count; i++)
+        ends = ends || id == config->eos[i];
+    return ends;
+}
+
+err_t reward_pad(const struct recipe *recipe, const struct tokenizer *tokenizer,
+                 struct model *model)
+{
+    static const char key[] = "learner.reward_model.pad_token";
+    const char *token = recipe->learner.reward_model.pad_token;
+    struct model_config *config = &model->config;
+    int id = *token             ? tokenizer_id(tokenizer, token)
+             : config->pad >= 0 ? config->pad
+                                : tokenizer_pad(tokenizer);
+    if (*token && (id < 0 || id >= config->V))
+        return recipe_wrong(recipe, key, "'%s' is no token of '%s'; allowed: one that ends no text",
+                            token, recipe->model.path);
+    if (id < 0)
+        return recipe_wrong(recipe, key,
+                            "is empty, and '%s' names no pad token; allowed: a token of its "
+                            "vocabulary that ends no text",
+                            recipe->model.path);
+    if (ends_texts(tokenizer, config, id))
+        return recipe_wrong(recipe, key,
+                            "%s%s%stoken %d ends texts, and scores are read at the last token "
+                            "that is not pad; allowed: a token that ends no text",
+                            token, *token ? ": " : "the pad token of model.path: ", "", id);
+    config->pad = id;
+    return OK;
+}

@@ -1,0 +1,23 @@
+/* What an offline run of a reward model has beside that of a policy: its own rules of the recipe,
+ * and the token that pads.
+ *
+ *     TRY(reward_check(recipe, row, true));
+ *     TRY(reward_pad(recipe, tokenizer, model));       -- the files that training writes name it
+ *
+ * Owner: the main thread. */
+#pragma once
+#include "model/model.h"
+#include "rl/objective_table.h"
+#include "svc/recipe/recipe.h"
+
+struct tokenizer;
+
+/* Whether the objective is of the command: `wanted` says that a reward model is to be trained.
+ * INVALID: it is not, or the recipe has settings of policies. */
+err_t reward_check(const struct recipe *recipe, const struct objective_row *row, bool wanted);
+
+/* A score is read at the last token that is no padding. So the token that pads ends no text, or
+ * transformers would read it before the end token. Sets the model's. INVALID: there is none, or it
+ * is an end token. */
+err_t reward_pad(const struct recipe *recipe, const struct tokenizer *tokenizer,
+                 struct model *model);

@@ -1,0 +1,195 @@
+/* rlhfctl reward train: a reward model from what people prefer, by the real program. A run that is
+ * killed, or whose batch is cut in another way, comes to the same weights. What it writes is a
+ * reward model for others. */
+#include "base/bytes.h"
+#include "ring/rows/rows_kit.h"
+
+enum { ROWS = 60, HELD_OUT = 12, GROUPS = 6, EPOCHS = 3 };
+
+struct place {
+    const char *directory;
+    char *recipe;
+};
+
+static void put_rows(const char *directory, const char *name, int first, int count)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    SCOPED_MEM char *path = file_join(directory, name);
+    for (int i = first; i < first + count; i++)
+        bytes_printf(&text,
+                     "{\"prompt\": \"is %d blue?\", \"chosen\": \" yes it is%s\", \"rejected\": "
+                     "\" no%s\"}\n",
+                     i, i % 2 ? " so" : "", i % 3 ? " not at all" : "");
+    assert_ok(file_write(path, text.data, text.len));
+}
+
+static struct place prepare(void)
+{
+    struct place place = {testing_directory(), NULL};
+    place.recipe = testing_path(place.directory, "recipe.yaml");
+    SCOPED_MEM char *model = file_join(place.directory, "model");
+    SCOPED_MEM char *text = mem_printf(
+        "run: {name: reward, rounds: 0}\n"
+        "model: {path: model}\n"
+        "data: {train: rows.jsonl, eval: held.jsonl, epochs: %d, max_prompt_tokens: 32}\n"
+        "generator: {max_tokens: 24}\n"
+        "learner: {objective: bradley_terry, groups: %d, threads: 1,\n"
+        "          reward_model: {pad_token: <|im_start|>},\n"
+        "          optimizer: {lr: 2e-3, schedule: linear}}\n"
+        "checkpoint: {every: 4, keep: 2}\n"
+        "eval: {every: 10}\n",
+        EPOCHS, GROUPS);
+    new_model(model);
+    put_rows(place.directory, "rows.jsonl", 0, ROWS);
+    put_rows(place.directory, "held.jsonl", ROWS, HELD_OUT);
+    assert_ok(file_write(place.recipe, text, strlen(text)));
+    return place;
+}
+
+/* The exit status; *ret_output is the caller's. */
+static int reward_train(const struct place *place, const char *run, const char *set,
+                        char **ret_output)
+{
+    return process_run(ret_output, RUN_MS, "rlhfctl", "reward", "train", place->recipe, "--run",
+                       run, "--set", set, NULL);
+}
+
+static void trains(const struct place *place, const char *run, const char *set)
+{
+    char *output;
+    const int status = reward_train(place, run, set, &output);
+    if (status)
+        print_error("%s: exit status %d:\n%s\n", set, status, output);
+    free(output);
+    assert_int_equal(status, 0);
+}
+
+static void refuses(const struct place *place, const char *set, const char *want)
+{
+    char *output;
+    const int status = reward_train(place, testing_path(place->directory, "refused"), set, &output);
+    if (!strstr(output, want))
+        fail_msg("%s: not '%s' but:\n%s", set, want, output);
+    free(output);
+    assert_int_not_equal(status, 0);
+}
+
+static void assert_same_weights(const char *run, const char *other)
+{
+    SCOPED_MEM char *a = text_in(run, "updates.jsonl");
+    SCOPED_MEM char *b = text_in(other, "updates.jsonl");
+    assert_int_equal(lines_of(a), ROWS * EPOCHS / GROUPS);
+    assert_string_equal(a, b);
+}
+
+static void a_model_learns_what_people_prefer(void **state)
+{
+    const struct place *place = *state;
+    const char *run = testing_path(place->directory, "plain");
+    trains(place, run, "run.seed=1");
+    assert_true(last_number(run, "evals.jsonl", "rewards_accuracy") == 1);
+    assert_true(last_number(run, "evals.jsonl", "loss") < 0.2); // from log 2
+    assert_true(last_number(run, "metrics.jsonl", "pairs") == GROUPS);
+}
+
+/* A head of one label, a token that pads, and the tokenizer. */
+static void what_it_writes_is_a_reward_model(void **state)
+{
+    const struct place *place = *state;
+    const char *run = testing_path(place->directory, "plain");
+    SCOPED_MEM char *config = text_in(run, "checkpoints/latest/config.json");
+    SCOPED_MEM char *tokenizer = file_join(run, "checkpoints/latest/tokenizer.json");
+    assert_non_null(strstr(config, "\"LlamaForSequenceClassification\""));
+    assert_non_null(strstr(config, "\"pad_token_id\": 2"));
+    assert_true(file_exists(tokenizer));
+}
+
+static void how_a_batch_is_cut_changes_no_bit(void **state)
+{
+    const struct place *place = *state;
+    const char *small = testing_path(place->directory, "small");
+    trains(place, small, "learner.micro_tokens=16");
+    assert_same_weights(testing_path(place->directory, "plain"), small);
+}
+
+/* Killed twice, in rounds that no checkpoint covers, then asked to stop. */
+static void a_killed_run_comes_to_the_same_weights(void **state)
+{
+    const struct place *place = *state;
+    const char *run = testing_path(place->directory, "killed"),
+               *log = testing_path(place->directory, "log");
+    const char *const words[] = {
+        "reward", "train", place->recipe, "--run", run, "--set", "learner.micro_tokens=16", NULL};
+    const int ends[] = {SIGKILL, SIGKILL, SIGTERM};
+    for (int i = 0; i < 3; i++) {
+        struct process train = process_start_words(log, "rlhfctl", words);
+        wait_updates(run, 5 + 8 * i);
+        process_kill(&train, ends[i]);
+        const int status = process_wait(&train, RUN_MS);
+        assert_int_equal(status, ends[i] == SIGKILL ? 128 + SIGKILL : 0);
+    }
+    trains(place, run, "learner.micro_tokens=64");
+    assert_same_weights(testing_path(place->directory, "plain"), run);
+    SCOPED_MEM char *evals = text_in(run, "evals.jsonl");
+    SCOPED_MEM char *plain = text_in(testing_path(place->directory, "plain"), "evals.jsonl");
+    assert_string_equal(evals, plain);
+}
+
+/* From a reward model: its head goes on, and 0 of its learning rate changes nothing of it. */
+static void a_reward_model_goes_on(void **state)
+{
+    const struct place *place = *state;
+    const char *plain = testing_path(place->directory, "plain"),
+               *run = testing_path(place->directory, "on");
+    SCOPED_MEM char *set = mem_printf("model.path=%s/checkpoints/latest", plain);
+    trains(place, run, set);
+    SCOPED_MEM char *evals = text_in(run, "evals.jsonl");
+    SCOPED_JSON json_t *first = json_loads(strtok(evals, "\n"), 0, NULL);
+    assert_near(json_number_value(json_object_get(first, "loss")),
+                last_number(plain, "evals.jsonl", "loss"), 0);
+}
+
+static void what_cannot_be_is_refused(void **state)
+{
+    const struct place *place = *state;
+    char *output;
+    refuses(place, "learner.objective=sft",
+            "sft trains a policy; rlhfctl reward train allows "
+            "bradley_terry");
+    refuses(place, "learner.reward_model.pad_token=", "token 1 ends texts");
+    refuses(place, "learner.reward_model.pad_token=<|end|>", "<|end|>: token 1 ends texts");
+    refuses(place, "learner.reward_model.pad_token=nothing", "'nothing' is no token");
+    refuses(place, "train.chunks=2", "train.chunks");
+    refuses(place, "learner.reference.kind=frozen", "a reward model has no reference");
+    refuses(place, "learner.rows.entropy_coef=0.1", "trains scores alone");
+    int status = process_run(&output, RUN_MS, "rlhfctl", "train", place->recipe, "--run",
+                             testing_path(place->directory, "refused"), NULL);
+    assert_non_null(strstr(output, "bradley_terry trains a reward model (rlhfctl reward train)"));
+    assert_int_not_equal(status, 0);
+    free(output);
+    status = process_run(&output, RUN_MS, "rlhfctl", "check", place->recipe, NULL);
+    assert_non_null(strstr(output, "bradley_terry trains a reward model (rlhfctl reward train)"));
+    assert_int_not_equal(status, 0);
+    free(output);
+}
+
+static int set_up(void **state)
+{
+    static struct place place;
+    place = prepare();
+    *state = &place;
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_model_learns_what_people_prefer),
+        cmocka_unit_test(what_it_writes_is_a_reward_model),
+        cmocka_unit_test(how_a_batch_is_cut_changes_no_bit),
+        cmocka_unit_test(a_killed_run_comes_to_the_same_weights),
+        cmocka_unit_test(a_reward_model_goes_on),
+        cmocka_unit_test(what_cannot_be_is_refused),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
