@@ -67,6 +67,7 @@ void kernel_tdpo(const struct pass *pass, size_t unit, size_t end);
 void kernel_contrast(const struct pass *pass, size_t unit, size_t end);
 void kernel_ift(const struct pass *pass, size_t unit, size_t end);
 
-/* The critic's loss: slopes of the value instead. So are those of reward models (kernel_reward.c). */
+/* The critic's loss: slopes of the value instead. Reward models have those, too
+ * (kernel_reward.c). */
 void kernel_value(const struct pass *pass, size_t unit, size_t end);
 void kernel_bradley_terry(const struct pass *pass, size_t unit, size_t end);

@@ -1,5 +1,5 @@
-/* Losses of reward models: of one value of each sequence, that of its last token. A sequence whose last token is masked teaches
- * nothing. */
+/* Losses of reward models: of one value of each sequence, that of its last token. A sequence whose
+ * last token is masked teaches nothing. */
 #include "rl/kernels/kernel.h"
 #include "rl/preference/sigmoid.h"
 #include <math.h>

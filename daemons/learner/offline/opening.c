@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "learner/offline/begun.h"
 #include "learner/offline/inner.h"
-#include "learner/offline/reward.h"
+#include "learner/offline/reward_run.h"
 #include "learner/settings.h"
 #include "learner/train/load.h"
 #include "model/backend_recipe.h"

@@ -144,7 +144,8 @@ static void a_reward_model_goes_on(void **state)
     SCOPED_MEM char *set = mem_printf("model.path=%s/checkpoints/latest", plain);
     trains(place, run, set);
     SCOPED_MEM char *evals = text_in(run, "evals.jsonl");
-    SCOPED_JSON json_t *first = json_loads(strtok(evals, "\n"), 0, NULL);
+    char *rest = evals;
+    SCOPED_JSON json_t *first = json_loads(strsep(&rest, "\n"), 0, NULL);
     assert_near(json_number_value(json_object_get(first, "loss")),
                 last_number(plain, "evals.jsonl", "loss"), 0);
 }

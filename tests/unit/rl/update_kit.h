@@ -101,8 +101,8 @@ static inline enum column predicted(const char *row)
     return objective_is_reward(objective_row(row)) ? COLUMN_VPRED : COLUMN_LOGP;
 }
 
-/* Moves the token's logp, or its value. Where the ratio is a constant, the weights that it is taken to move
- * along. So they do for a pair, whose loss as it is reported has no ratio. */
+/* Moves the token's logp, or its value. Where the ratio is a constant, the weights that it is taken
+ * to move along. So they do for a pair, whose loss as it is reported has no ratio. */
 static inline void shift(struct fixture *f, const struct objective_config *config,
                          enum column column, size_t t, double by)
 {

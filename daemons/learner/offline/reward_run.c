@@ -1,4 +1,4 @@
-#include "learner/offline/reward.h"
+#include "learner/offline/reward_run.h"
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "model/text/tokenizer.h"
