@@ -1,6 +1,8 @@
 #include "model/adapter.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "model/text/tokenizer.h"
 #include <math.h>
 #include <string.h>
 
@@ -108,6 +110,15 @@ err_t adapter_under(const char *directory, char **ret)
     return OK;
 }
 
+err_t adapter_tokenizer(const char *directory, char **ret)
+{
+    SCOPED_MEM char *own = file_join(directory, tokenizer_file(0));
+    if (!file_exists(own))
+        return adapter_under(directory, ret);
+    *ret = mem_string(directory);
+    return OK;
+}
+
 err_t adapter_open(struct backend *be, const char *directory, bool compact, struct model **ret)
 {
     SCOPED_MEM char *base = NULL;
@@ -182,15 +193,24 @@ static struct param adapted_by(const struct model *model, int tensor)
     return (struct param){.a = -1};
 }
 
+err_t adapter_merge_tensor(const struct model *model, const struct buffer *adapter, int i,
+                           float **ret)
+{
+    const struct param param = adapted_by(model, i);
+    SCOPED_MEM float *w = NULL;
+    TRY(widen(model, i, &w));
+    if (param.a >= 0)
+        TRY(merge_module(model, adapter, param, w));
+    *ret = STEAL(w);
+    return OK;
+}
+
 err_t adapter_merge(const struct model *model, const struct buffer *adapter, struct buffer *ret)
 {
     for (int i = 0; i < model->params->layout->count; i++) {
         const struct layout_tensor *tensor = &model->params->layout->tensor[i];
-        const struct param param = adapted_by(model, i);
         SCOPED_MEM float *w = NULL;
-        TRY(widen(model, i, &w));
-        if (param.a >= 0)
-            TRY(merge_module(model, adapter, param, w));
+        TRY(adapter_merge_tensor(model, adapter, i, &w));
         TRY(buffer_put(ret, tensor->offset * sizeof *w, w, tensor->count * sizeof *w));
     }
     return OK;

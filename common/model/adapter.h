@@ -49,6 +49,10 @@ err_t adapter_shape(const struct recipe *recipe, const struct model_config *base
  * by the caller. Errors as adapter_base's. */
 err_t adapter_under(const char *directory, char **ret);
 
+/* Where the tokenizer is: the directory itself, if it has one, or that of the base under it. Owned
+ * by the caller. Errors as adapter_base's. */
+err_t adapter_tokenizer(const char *directory, char **ret);
+
 /* The model of a directory with, where that is an adapter's, its base under it. */
 err_t adapter_open(struct backend *be, const char *directory, bool compact, struct model **ret);
 
@@ -56,3 +60,6 @@ err_t adapter_open(struct backend *be, const char *directory, bool compact, stru
  * into a buffer of as many elements. adapter: float32 values at the adapter's layout; NULL: the
  * adapter's own. */
 err_t adapter_merge(const struct model *model, const struct buffer *adapter, struct buffer *ret);
+/* The same of tensor i alone, row-major; memory that the caller frees. */
+err_t adapter_merge_tensor(const struct model *model, const struct buffer *adapter, int i,
+                           float **ret);

@@ -146,6 +146,16 @@ static err_t check_tensors(const struct safetensors *in, const char *directory,
     return check_names(in, params, config);
 }
 
+err_t model_open_weights(const char *directory, const struct model_config *config,
+                         struct safetensors **ret)
+{
+    SCOPED(safetensors) in = NULL;
+    TRY(open_files(directory, config, &in));
+    TRY(check_tensors(in, directory, config));
+    *ret = STEAL(in);
+    return OK;
+}
+
 /* Refuses values that are not a number or infinite: one such weight makes every logit so. Values
  * are judged as they are held, after they were rounded to bf16, which may make one infinite. */
 static err_t check_finite(const struct safetensors *in, const struct tensor_info *tensor,
@@ -247,8 +257,7 @@ static err_t load(struct backend *be, const char *directory, const struct model_
 {
     SCOPED(safetensors) in = NULL;
     SCOPED(model) model = NULL;
-    TRY(safetensors_open_model(directory, &in));
-    TRY(check_tensors(in, directory, config));
+    TRY(model_open_weights(directory, config, &in));
     TRY((compact ? model_empty_compact : model_empty)(be, config, &model));
     TRY(load_tensors(model, in));
     TRY(load_tokens(model, directory));
@@ -263,8 +272,7 @@ err_t model_load_adapter(struct backend *be, const char *directory,
 {
     SCOPED(safetensors) in = NULL;
     SCOPED(model) model = NULL;
-    TRY(open_files(directory, config, &in));
-    TRY(check_tensors(in, directory, config));
+    TRY(model_open_weights(directory, config, &in));
     TRY((compact ? model_empty_compact : model_empty)(be, config, &model));
     TRY(load_tensors(model, in));
     const char *base = safetensors_metadata(in, ADAPTER_BASE_DIGEST);

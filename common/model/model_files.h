@@ -28,6 +28,10 @@ err_t model_load_critic(struct backend *be, const char *directory, struct model 
 /* A reward model, compact: a directory of ForSequenceClassification with one label. INVALID: of
  * another architecture. Errors as above. */
 err_t model_load_reward(struct backend *be, const char *directory, struct model **ret);
+/* Opens a directory's weights, or an adapter's, and checks them as model_load does: each tensor of
+ * the config is there with its shape, and no other. Values are not read. Errors as above. */
+err_t model_open_weights(const char *directory, const struct model_config *config,
+                         struct safetensors **ret);
 /* An adapter's weights; config: with its lora. ret_base: the digest of the base that its file
  * names, the caller's; "": none. adapter.h has what a caller needs. Errors as above. */
 err_t model_load_adapter(struct backend *be, const char *directory,

@@ -72,35 +72,16 @@ static err_t merge(struct export *e)
     return OK;
 }
 
-static err_t copy_tokenizer(const char *from, const char *to)
-{
-    for (unsigned i = 0; tokenizer_file(i); i++) {
-        SCOPED_MEM char *path = file_join(from, tokenizer_file(i));
-        SCOPED_MEM char *target = file_join(to, tokenizer_file(i));
-        if (file_exists(path))
-            TRY(file_copy(path, target));
-    }
-    return OK;
-}
-
-/* The tokenizer of the directory itself, or of the base under it. */
-static err_t export_tokenizer(const struct export *e)
-{
-    const char *from = e->options->words[0];
-    SCOPED_MEM char *under = NULL;
-    SCOPED_MEM char *own = file_join(from, tokenizer_file(0));
-    TRY(adapter_under(from, &under));
-    return copy_tokenizer(file_exists(own) ? from : under, e->options->words[1]);
-}
-
 static err_t write_out(struct export *e)
 {
     const struct export_options *o = e->options;
     const struct model *written = o->merge ? e->model : model_trained(e->model);
+    SCOPED_MEM char *tokenizer = NULL;
+    TRY(adapter_tokenizer(o->words[0], &tokenizer));
     TRY(file_make_directories(o->words[1]));
     TRY(is_f32(o) ? model_write_f32(written, &e->f32, o->words[1])
                   : model_write(written, o->words[1]));
-    TRY(export_tokenizer(e));
+    TRY(tokenizer_copy(tokenizer, o->words[1]));
     printf("%s: %s of %zu parameters, %s\n", o->words[1],
            written == e->model ? e->model->config.family->architecture : "an adapter",
            written->params->layout->parameters, o->dtype);

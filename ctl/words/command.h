@@ -85,6 +85,7 @@ err_t command_tokenizer_decode(int argc, char **argv);
 err_t command_model_new(int argc, char **argv);
 err_t command_model_show(int argc, char **argv);
 err_t command_model_export(int argc, char **argv);
+err_t command_model_merge(int argc, char **argv);
 
 /* A number from a flag, checked. INVALID names the flag, the text and the allowed values. */
 err_t flag_int(const char *flag, const char *text, long min, long max, long *ret);

@@ -67,6 +67,7 @@ static const struct command commands[] = {
     {"model new", "make a model directory with fresh weights", command_model_new},
     {"model show", "describe a model directory", command_model_show},
     {"model export", "write a model directory again, in bfloat16 or float32", command_model_export},
+    {"model merge", "merge models that began from one into one", command_model_merge},
     {"completion", "print a completion script for bash or zsh", command_completion},
 };
 

@@ -27,7 +27,6 @@ refresh_bytes	witness: memory that a device without room apart does not take
 row_slope	objective-check: a term of a whole row, in double
 row_value	objective-check: the same
 rpc_stream_queued	witness: bytes that a peer has not taken
-safetensors_read_f32	witness: a file's values as floats
 trainee_freeze	tensors that keep their values: no recipe asks for them yet
 transport_carries	witness: a peer that NCCL serves
 updates_workspaces	witness: live changes take no memory

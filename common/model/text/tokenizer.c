@@ -35,6 +35,17 @@ int tokenizer_id(const struct tokenizer *t, const char *token)
     return bpe_unspell_text(token, strlen(token), &raw) ? bpe_find(t->bpe, raw.data, raw.len) : -1;
 }
 
+const void *tokenizer_token(const struct tokenizer *t, int id, size_t *ret_len)
+{
+    if (id < 0 || id >= t->vocab)
+        return NULL;
+    if (t->added_of[id] >= 0) {
+        *ret_len = strlen(t->added[t->added_of[id]].content);
+        return t->added[t->added_of[id]].content;
+    }
+    return bpe_has(t->bpe, id) ? bpe_bytes(t->bpe, id, ret_len) : NULL;
+}
+
 int tokenizer_before(const struct tokenizer *t, const int32_t **ret)
 {
     *ret = t->before;

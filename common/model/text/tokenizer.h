@@ -50,6 +50,9 @@ err_t tokenizer_parse(const char *json, size_t json_len, const char *config, siz
  * all. */
 err_t tokenizer_save(const struct tokenizer *tokenizer, const char *directory);
 
+/* Copies those files of a tokenizer that a directory has into another, as they are. */
+err_t tokenizer_copy(const char *from, const char *to);
+
 struct text_span {
     size_t at, len;
 };
@@ -94,6 +97,9 @@ int tokenizer_bos(const struct tokenizer *tokenizer);
 int tokenizer_pad(const struct tokenizer *tokenizer);
 /* "<eos>", or a token as tokenizer.json spells it */
 int tokenizer_id(const struct tokenizer *tokenizer, const char *token);
+
+/* The bytes of a token: an added one's text, else what the vocabulary has. NULL: no such token. */
+const void *tokenizer_token(const struct tokenizer *tokenizer, int id, size_t *ret_len);
 
 /* The ids below V that have no token, as ranges in ascending order: a model may have more rows than
  * there are tokens, and added tokens may leave holes. Returns how many; *ret is the caller's, NULL

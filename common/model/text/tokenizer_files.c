@@ -62,3 +62,14 @@ err_t tokenizer_save(const struct tokenizer *t, const char *directory)
     TRY(file_write(json, t->json.data, t->json.len));
     return file_write(config, t->config.data, t->config.len);
 }
+
+err_t tokenizer_copy(const char *from, const char *to)
+{
+    for (unsigned i = 0; tokenizer_file(i); i++) {
+        SCOPED_MEM char *path = file_join(from, tokenizer_file(i));
+        SCOPED_MEM char *target = file_join(to, tokenizer_file(i));
+        if (file_exists(path))
+            TRY(file_copy(path, target));
+    }
+    return OK;
+}
