@@ -20,6 +20,8 @@ static const struct command commands[] = {
     {"reward score", "show the scores that a reward model gives the answers of a file",
      command_reward_score},
     {"values", "show what a critic expects of given completions, token by token", command_values},
+    {"reward audit", "look for wrong labels and planted texts in preference rows",
+     command_reward_audit},
     {"status", "show the state of a run's daemons", command_status},
     {"top", "show the run as a live picture", command_top},
     {"open", "show the pages of a run's daemons in a browser", command_open},
