@@ -1,5 +1,5 @@
-/* Labels against the lengths of answers and against a model's margins, over all pairs and by who or
- * where they come from (RankPoison: flips that favour the longer answer; an annotator who flips).
+/* Labels against the lengths of answers and against a model's margins: over all pairs, and by
+ * annotator or source. RankPoison's flips favour the longer answer; an annotator may flip, too.
  *
  *     SCOPED_VALUE(audit_groups) groups = {0};
  *     audit_groups_count(&pairs, AUDIT_BY_ANNOTATOR, margin, &groups);

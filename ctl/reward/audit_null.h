@@ -1,5 +1,5 @@
-/* What chance alone would do to the side that a text stands on: how often a text that stands in one
- * answer of a pair alone stands in the winner.
+/* Chance alone, as the sides of texts have it. Some texts stand in one answer of a pair alone: how
+ * often is that the winner?
  *
  *     audit_null_fit(seen, count, &null);
  *     audit_null_tail(&null, 50, 50)           -- P(50 or more winners of 50)
