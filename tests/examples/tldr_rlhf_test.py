@@ -193,6 +193,7 @@ class Table(unittest.TestCase):
         write(f"{run}/rloo-lag0/eval.jsonl", lines)
         write(f"{run}/rloo-lag0/train.json", [{"train_seconds": 30.0, "train_cpu_seconds": 40.0}])
         write(f"{run}/rloo-lag0/metrics.jsonl", [{"lag_mean": i % 2, "reward_mean": i} for i in range(32)])
+        write(f"{run}/gold/evals.jsonl", [{"rewards_accuracy": 0.5}, {"rewards_accuracy": 0.875}])
         # The best of two by the proxy is always the second draw.
         for draw in range(2):
             write(f"{run}/best/eval-{draw}.jsonl", [self.line(i, " files", draw - 0.25) for i in range(20)])
@@ -203,7 +204,10 @@ class Table(unittest.TestCase):
             done = call("frontier", run, "rloo-lag0")
             self.assertEqual(done.returncode, 0, done.stderr)
             with open(f"{run}/results.json", encoding="utf-8") as file:
-                before, best, rloo = json.load(file)["points"]
+                summary = json.load(file)
+            before, best, rloo = summary["points"]
+            self.assertEqual(summary["accuracy"], {"gold": 0.875})
+            self.assertIn("held-out accuracy of gold: 0.875", done.stdout)
             self.assertIn("rloo-lag0", done.stdout)
         self.assertEqual((before["win_supervised"]["mean"], before["win_human"]["mean"]), (0.5, 0.0))
         self.assertEqual((rloo["win_supervised"]["mean"], rloo["win_human"]["mean"]), (0.625, 0.25))
