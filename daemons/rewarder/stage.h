@@ -51,8 +51,8 @@ struct stage_context {
     const char *key;             // where its entry stands: "rewarder.scorers[0]"
     const void *keys;            // the class' struct, filled; borrowed as long as the stage
     struct loop *loop;           // NULL: the recipe is only checked
-    /* What the stages of this class in one list share: NULL until one of them puts it there. It is
-     * theirs, and theirs to free. */
+    /* A place that the stages of this class in one list share. They put something there and free
+     * it; NULL at first. */
     void **shared;
 };
 

@@ -45,7 +45,7 @@ static err_t open_lane(struct stage_lanes *lanes, const char *name, size_t threa
     return OK;
 }
 
-/* That of an earlier stage of the class; NULL: there is none. */
+/* The lane of an earlier stage of the class; NULL: there is none. */
 static struct lane *shared_lane(const struct stage_lanes *lanes, size_t stage)
 {
     for (size_t i = 0; i < stage; i++)

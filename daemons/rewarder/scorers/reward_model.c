@@ -156,15 +156,19 @@ static err_t look(void *context, size_t done)
     return OK;
 }
 
-static struct sequence *sequences_of(const struct group *group)
+/* INVALID: of a completion the text alone is there, as in a file of samples without their ids. */
+static err_t read_sequences(const struct group *group, struct sequence *ret)
 {
-    struct sequence *sequence = mem_array(group->completions, sizeof *sequence);
-    for (uint32_t i = 0; i < group->completions; i++)
-        sequence[i] = (struct sequence){.prompt = group->prompt_token,
-                                        .prompt_tokens = (int)group->prompt_tokens,
-                                        .token = group->completion[i].token,
-                                        .tokens = (int)group->completion[i].tokens};
-    return sequence;
+    for (uint32_t i = 0; i < group->completions; i++) {
+        const struct completion *c = &group->completion[i];
+        if (c->tokens && !c->token)
+            return err_new(ERR_INVALID, "completion %u: its %u tokens are not there", i, c->tokens);
+        ret[i] = (struct sequence){.prompt = group->prompt_token,
+                                   .prompt_tokens = (int)group->prompt_tokens,
+                                   .token = c->token,
+                                   .tokens = (int)c->tokens};
+    }
+    return OK;
 }
 
 /* Of completion i; score (members, completions). */
@@ -187,8 +191,9 @@ static err_t score_group(struct ensemble_stage *stage, struct stage_call *call)
     const struct group *group = call->group;
     const uint32_t n = group->completions;
     const struct scores_watch watch = {look, call};
-    SCOPED_MEM struct sequence *sequence = sequences_of(group);
+    SCOPED_MEM struct sequence *sequence = mem_array(n, sizeof *sequence);
     SCOPED_MEM float *score = mem_array(stage->members * n, sizeof *score);
+    TRY(read_sequences(group, sequence));
     for (size_t m = 0; m < stage->members; m++) {
         err_t failed =
             reward_model_scores(stage->member[m].model, sequence, n, &watch, score + m * n);

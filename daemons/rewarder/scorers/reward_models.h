@@ -18,9 +18,9 @@ struct reward_model;
 
 err_t reward_models_join(const struct stage_context *context, struct reward_models **ret);
 
-/* Loads it, or finds it. NOT_FOUND, INVALID: it is no reward model; PRECONDITION: it does not fit
- * the policy's vocabulary, tokenizer or length; EXHAUSTED: with those loaded before it takes more
- * memory than this process may have. The model lives as long as the models do. */
+/* Loads it, or finds it; it lives as long as the models do. NOT_FOUND, INVALID: no reward model is
+ * there. PRECONDITION: the policy has another vocabulary, tokenizer or longer sequences. EXHAUSTED:
+ * this process may not have so much memory, with the models that are loaded. */
 err_t reward_models_get(struct reward_models *models, const char *directory,
                         struct reward_model **ret);
 size_t reward_models_count(const struct reward_models *models);

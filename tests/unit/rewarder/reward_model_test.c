@@ -1,8 +1,8 @@
 /* A reward model as a scorer: its numbers are the value's head at the last token that is not its
  * pad token, over prompt and completion. Models that do not fit are refused at the start. */
-#include "base/file.h"
 #include "model/forward.h"
 #include "svc/metrics.h"
+#include "testing/reward_model.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
 #include "unit/rewarder/score_kit.h"
@@ -12,35 +12,9 @@
 
 enum { PROMPT = 3, COMPLETIONS = 3 };
 
-/* The ring's policy with a value's head, drawn; its tokenizer beside it. `more`: rows of the
- * vocabulary that the policy does not have. */
-static const char *reward_drawn(const struct ring *ring, int pad, int more, uint64_t seed)
-{
-    static const char *const files[] = {"tokenizer.json", "tokenizer_config.json"};
-    const char *directory = testing_directory();
-    SCOPED(backend) be = NULL;
-    SCOPED(model) model = NULL;
-    struct model_config config;
-    assert_ok(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
-    assert_ok(config_read(ring->model, &config));
-    config.parts = PARTS_CRITIC;
-    config.tied = false;
-    config.pad = pad;
-    config.V += more;
-    assert_ok(model_new(be, &config, seed, &model));
-    assert_ok(model_draw_value(model, seed + 2, 0.5));
-    assert_ok(model_save(model, directory));
-    for (int i = 0; i < 2; i++) {
-        SCOPED_MEM char *from = file_join(ring->model, files[i]);
-        SCOPED_MEM char *to = file_join(directory, files[i]);
-        assert_ok(file_copy(from, to));
-    }
-    return directory;
-}
-
 static const char *reward_directory(const struct ring *ring, int pad, int more)
 {
-    return reward_drawn(ring, pad, more, 9);
+    return reward_model_drawn(ring->model, &(struct drawn){.pad = pad, .more = more, .seed = 9});
 }
 
 /* Takes scorers. */
@@ -156,7 +130,8 @@ static void ensembles_join_what_each_model_says(void **state)
     const char *at[MODELS], *home = testing_directory(), *link = testing_path(home, "link");
     struct group group;
     for (int m = 0; m < MODELS; m++)
-        at[m] = reward_drawn(&ring, -1, 0, 20 + (uint64_t)m);
+        at[m] =
+            reward_model_drawn(ring.model, &(struct drawn){.pad = -1, .seed = 20 + (uint64_t)m});
     assert_int_equal(symlink(at[0], link), 0);
     SCOPED_MEM char *paths = mem_printf("['%s', '%s', '%s']", link, at[1], at[2]);
     SCOPED_MEM char *alone =
@@ -200,6 +175,8 @@ static void ensembles_join_what_each_model_says(void **state)
     kit.stop = &stop;
     assert_err(ERR_DEADLINE, "rewarder.scorers[0]: kind 'reward_model': stopped before",
                kit_score(&kit, &group));
+    group.completion[1].token = NULL;
+    assert_err(ERR_INVALID, "completion 1: its 2 tokens are not there", kit_score(&kit, &group));
 }
 
 static void keys_of_ensembles_are_checked(void **state)
@@ -251,7 +228,8 @@ static void models_together_must_fit_into_memory(void **state)
 {
     (void)state;
     struct ring ring = ring_prepare(&(struct ring_options){.rounds = 1, .groups = 8});
-    const char *a = reward_drawn(&ring, -1, 0, 1), *b = reward_drawn(&ring, -1, 0, 2);
+    const char *a = reward_model_drawn(ring.model, &(struct drawn){.pad = -1, .seed = 1}),
+               *b = reward_model_drawn(ring.model, &(struct drawn){.pad = -1, .seed = 2});
     SCOPED_VALUE(score_kit) one = {0};
     SCOPED_VALUE(score_kit) two = {0};
     SCOPED(backend) be = NULL;
