@@ -4,6 +4,7 @@
 #include "model/forward.h"
 #include "model/likelihood.h"
 #include "model/pack.h"
+#include "model/scores.h"
 #include "model/states.h"
 #include <math.h>
 
@@ -234,6 +235,16 @@ void device_memory_of_rewarder(const struct recipe *r, const struct device_shape
         m.scratch = fmax(put_scratch(c), forward_scratch(c, rows, LIKELIHOOD_HEAD_ROWS)) + RING;
     }
     *ret = m;
+}
+
+void device_memory_of_scores(const struct recipe *r, const struct model_config *c,
+                             struct device_memory *ret)
+{
+    const int rows = pack_rows(SCORES_GROUP_TOKENS, context(r, c));
+    *ret = (struct device_memory){
+        .weights = weights(c, false),
+        .activations = (double)forward_plan(c, 0, rows, PACK_SHARING, FORWARD_NOTHING),
+        .scratch = fmax(put_scratch(c), forward_scratch(c, rows, PACK_SHARING)) + RING};
 }
 
 err_t device_memory_fits(struct backend *be, const struct device_memory *m, const char *who,

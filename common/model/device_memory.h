@@ -49,6 +49,10 @@ void device_memory_of_learner(const struct recipe *recipe, const struct device_s
 void device_memory_of_rewarder(const struct recipe *recipe, const struct device_shapes *shapes,
                                struct device_memory *ret);
 
+/* Of one of its reward models. */
+void device_memory_of_scores(const struct recipe *recipe, const struct model_config *config,
+                             struct device_memory *ret);
+
 /* Of one decoder with an engine of these sizes; changes: where new weights come. */
 struct engine_config;
 void device_memory_of_decoder(const struct device_shapes *shapes,

@@ -14,7 +14,9 @@
 #include "model/model.h"
 #include "model/pack.h"
 
-enum { SCORES_MICRO_TOKENS = 4096 }; // rows of a forward, where the caller says nothing
+/* Rows of a forward: where the caller says nothing; and in a rewarder, which looks at its deadline
+ * between two. */
+enum { SCORES_MICRO_TOKENS = 4096, SCORES_GROUP_TOKENS = PACK_BLOCK_ROWS };
 struct scores;
 
 /* longest: tokens of a sequence. INVALID: the model has no value's head, or longest is not

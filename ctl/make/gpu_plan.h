@@ -20,6 +20,7 @@ struct gpu_row {
 
 struct gpu_plan {
     struct device_memory generator, rewarder;
+    double scores_scratch; // of the rewarder's: reward models share one backend
     int rows;
     struct gpu_row learner[GPU_PLAN_ROWS];
 };
@@ -28,6 +29,10 @@ struct gpu_plan {
 err_t gpu_plan_make(const struct recipe *recipe, const struct model_config *policy,
                     const struct model_config *reference, const struct model_config *critic,
                     struct gpu_plan *ret);
+
+/* One of a rewarder's reward models, as sizing_add_reward_model has it. */
+void gpu_plan_add_reward_model(const struct recipe *recipe, const struct model_config *config,
+                               struct gpu_plan *plan);
 
 struct gpu_sizes {
     double device;          // bytes of the GPU that there is; 0: not known

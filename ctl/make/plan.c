@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "ctl/make/gpu_plan.h"
 #include "ctl/make/planning.h"
+#include "ctl/make/reward_paths.h"
 #include "ctl/make/sizing.h"
 #include "ctl/words/command.h"
 #include "model/adapter.h"
@@ -162,6 +163,29 @@ static err_t read_gpus(const struct recipe *recipe, const struct texts *t,
     return gpu_plan_make(recipe, policy, reference, critic, &m->gpu);
 }
 
+/* The rewarder's reward models, one after another. */
+struct adding {
+    const struct recipe *recipe;
+    struct machines *to;
+};
+
+/* Of an adapter its base, beside which it is small. */
+static err_t add_reward_model(void *arg, const char *key, const char *path)
+{
+    const struct adding *a = arg;
+    SCOPED_MEM char *base = NULL;
+    struct model_config config;
+    bool found;
+    TRY(recipe_place(a->recipe, key, adapter_under(path, &base)));
+    TRY(read_model(a->recipe, key, base, &config, &found));
+    if (!found)
+        return OK;
+    sizing_add_reward_model(a->recipe, &config, &a->to->sizing);
+    if (a->to->on_gpus)
+        gpu_plan_add_reward_model(a->recipe, &config, &a->to->gpu);
+    return OK;
+}
+
 static err_t read_machines(const struct recipe *recipe, const struct texts *t, double adapter,
                            struct machines *ret)
 {
@@ -178,6 +202,7 @@ static err_t read_machines(const struct recipe *recipe, const struct texts *t, d
                                   *values = has_critic ? &critic : NULL;
         sizing_make(recipe, &policy, adapter, frozen, values, &m.sizing);
         TRY(read_gpus(recipe, t, &policy, frozen, values, &m));
+        TRY(reward_paths_each(recipe, add_reward_model, &(struct adding){recipe, &m}));
     }
     *ret = m;
     return OK;
@@ -284,7 +309,8 @@ static const char purpose[] =
     "  star      n bytes / bandwidth + latency             the learner's card sends n times\n"
     "  ring      bytes / bandwidth + (n-1) slices + n latencies   (Thakur, Rabenseifner, Gropp 2005)\n"
     "  tree      levels * (fanout * bytes / bandwidth + latency)  relays pass a whole version on\n"
-    "  memory    the table of ARCHITECTURE.md, on the CPU, of the shapes at model.path, rewarder.reference_path, critic.path\n"
+    "  memory    the table of ARCHITECTURE.md, on the CPU, of the shapes at model.path, rewarder.reference_path,\n"
+    "            critic.path and of reward models\n"
     "  GPU       the same table's sum for backend: cuda, by shapes; states in the host's memory pass the bus once\n"
     "            each way in an update, both ways at once: 12 bytes a parameter / bus\n"
     "  needed    groups * completions * mean / (train-s * tokens-per-s) generators\n"

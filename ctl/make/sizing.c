@@ -1,6 +1,6 @@
 #include "ctl/make/sizing.h"
 #include "model/files/params.h"
-#include "model/pack.h"
+#include "model/scores.h"
 #include "rl/objective_table.h"
 #include "svc/recipe/recipe_lora.h"
 #include "svc/recipe/recipe_stage.h"
@@ -53,8 +53,7 @@ static double generator_bytes(const struct recipe *r, const struct model_config 
 /* Of what a learner, or a reference, computes at once. */
 static double rows(const struct recipe *r, const struct model_config *c)
 {
-    const double block = fmin(PACK_SHARING * context(r, c), PACK_BLOCK_ROWS);
-    return fmax((double)r->learner.micro_tokens, fmax(block, context(r, c)));
+    return pack_rows((int)r->learner.micro_tokens, (int)context(r, c));
 }
 
 /* Activations of what is computed at once, and logits of a stretch of it. */
@@ -114,4 +113,11 @@ void sizing_make(const struct recipe *recipe, const struct model_config *policy,
     s.disk = ((double)recipe->checkpoint.keep + 2) * s.checkpoint +
              (double)recipe->replay.min_free_bytes;
     *ret = s;
+}
+
+void sizing_add_reward_model(const struct recipe *recipe, const struct model_config *config,
+                             struct sizing *sizing)
+{
+    const int at_once = pack_rows(SCORES_GROUP_TOKENS, (int)context(recipe, config));
+    sizing->rewarder += 2 * elements(config) + forward_bytes(config, at_once);
 }

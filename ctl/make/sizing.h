@@ -12,8 +12,8 @@
 
 struct sizing {
     double parameters; // of the policy, with the gaps of the flat array
-    /* A generator's, while a whole version comes; the learner's; a rewarder's with its
-     * reference. */
+    /* A generator's, while a whole version comes; the learner's; a rewarder's with its reference
+     * and the reward models that were added. */
     double generator, learner, rewarder;
     double checkpoint; // bytes of one on disk, all trainees
     /* The learner's disk: checkpoints that stay, one being written and one of a backup, the free
@@ -26,3 +26,7 @@ struct sizing {
 void sizing_make(const struct recipe *recipe, const struct model_config *policy, double adapter,
                  const struct model_config *reference, const struct model_config *critic,
                  struct sizing *ret);
+
+/* One of a rewarder's reward models, which it holds once whatever scorers name it. */
+void sizing_add_reward_model(const struct recipe *recipe, const struct model_config *config,
+                             struct sizing *sizing);

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/backend_recipe.h"
+#include "model/device_memory.h"
 #include "model/files/fit.h"
 #include "model/likelihood.h"
 #include "svc/metrics.h"
@@ -69,6 +70,11 @@ err_t reward_models_join(const struct stage_context *context, struct reward_mode
 static err_t check_memory(const struct reward_models *models, const char *directory)
 {
     uint64_t bytes = 0;
+    struct model_config config;
+    struct device_memory memory;
+    TRY(config_read_any(directory, &config));
+    device_memory_of_scores(models->recipe, &config, &memory);
+    TRY(device_memory_fits(models->be, &memory, "a reward model", NULL));
     for (const struct reward_model *at = models->first; at; at = at->next)
         bytes += model_bytes(at->model);
     return fit_model_beside(models->be, directory, sizeof(bf16), bytes,
@@ -82,7 +88,7 @@ static err_t load(const struct reward_models *models, struct reward_model *rm)
     TRY(likelihood_comparable(recipe->model.path, rm->directory, (int)most));
     TRY(check_memory(models, rm->directory));
     TRY(model_load_reward(models->be, rm->directory, &rm->model));
-    return scores_new_micro(rm->model, PACK_BLOCK_ROWS,
+    return scores_new_micro(rm->model, SCORES_GROUP_TOKENS,
                             config_context(&rm->model->config, recipe->data.max_prompt_tokens,
                                            recipe->generator.max_tokens),
                             &rm->scores);

@@ -1,7 +1,9 @@
 /* Memory and disk by hand for a small model, and what each setting adds. ./dev bench memory holds
  * the same sums against real daemons. */
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "ctl/make/gpu_plan.h"
+#include "ctl/make/reward_paths.h"
 #include "ctl/make/sizing.h"
 #include "testing/testing.h"
 #include <math.h>
@@ -86,6 +88,56 @@ static void settings_that_change_it(void **)
          20.0 * C);
 }
 
+/* ---- reward models */
+
+static err_t note_path(void *arg, const char *key, const char *path)
+{
+    bytes_printf(arg, "%s %s\n", key, path);
+    return OK;
+}
+
+/* Each directory once; values that are no texts are the check's business. */
+static void reward_models_are_found_once_each(void **)
+{
+    static const char text[] =
+        "rewarder:\n  scorers:\n    - {kind: reward_model, path: /a}\n    - {kind: length, max: 2}\n"
+        "    - {kind: reward_model, paths: [/b, /a, /c], aggregate: min}\n"
+        "    - {kind: reward_model, path: {no: text}, paths: [[/e], /d]}\n";
+    SCOPED(recipe) recipe = NULL;
+    SCOPED_VALUE(bytes) seen = {0};
+    assert_ok(recipe_parse(text, strlen(text), "r.yaml", ".", &(struct recipe_source){0}, &recipe));
+    assert_ok(reward_paths_each(recipe, note_path, &seen));
+    assert_string_equal((const char *)seen.data,
+                        "rewarder.scorers[0].path /a\nrewarder.scorers[2].paths[0] /b\n"
+                        "rewarder.scorers[2].paths[2] /c\nrewarder.scorers[3].paths[1] /d\n");
+}
+
+/* Its trunk and a head of one row, and the rows of a forward: a block, or the longest sequence. */
+static void a_reward_model_is_held_packed(void **)
+{
+    const struct model_config policy = config_default(V, C, F, L, H, H, 4096, true);
+    struct model_config config = policy;
+    config.parts = PARTS_CRITIC;
+    config.tied = false;
+    const double own = P + C; // a multiple of 32
+    static const struct {
+        const char *text;
+        double rows;
+    } cases[] = {{BASE, 1024},
+                 {BASE "learner: {micro_tokens: 8192}\n", 1024},
+                 {"data: {max_prompt_tokens: 1500}\ngenerator: {max_tokens: 500}\n", 2000}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SCOPED(recipe) recipe = NULL;
+        struct sizing s;
+        assert_ok(recipe_parse(cases[i].text, strlen(cases[i].text), "r.yaml", ".",
+                               &(struct recipe_source){0}, &recipe));
+        sizing_make(recipe, &policy, 0, NULL, NULL, &s);
+        sizing_add_reward_model(recipe, &config, &s);
+        sizing_add_reward_model(recipe, &config, &s);
+        near(s.rewarder, 20 * MIB + 2 * (2 * own + cases[i].rows * (36.0 * C + 12 * F)));
+    }
+}
+
 /* ---- GPUs */
 
 static struct gpu_plan on_gpus(const char *text)
@@ -158,11 +210,33 @@ static void settings_that_leave_room(void **)
     assert_true(adapter.learner[0].memory.states < plan.learner[0].memory.states / 5);
 }
 
+/* Weights of each, scratch of one: they share a backend. */
+static void reward_models_on_a_gpu(void **)
+{
+    SCOPED(recipe) recipe = NULL;
+    struct model_config config = config_default(V, C, F, L, H, H, 128, false);
+    assert_ok(recipe_parse(BASE, strlen(BASE), "r.yaml", ".", &(struct recipe_source){0}, &recipe));
+    struct gpu_plan plan = on_gpus(BASE);
+    config.parts = PARTS_CRITIC;
+    gpu_plan_add_reward_model(recipe, &config, &plan);
+    const struct device_memory one = plan.rewarder;
+    assert_true(one.weights > 2 * P && one.weights < 2.2 * P);
+    assert_true(one.activations > 1024 * (32.0 * C + 12 * F) && one.scratch > 0);
+    gpu_plan_add_reward_model(recipe, &config, &plan);
+    near(plan.rewarder.weights, 2 * one.weights);
+    near(plan.rewarder.activations, 2 * one.activations);
+    near(plan.rewarder.scratch, one.scratch);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_table_by_hand), cmocka_unit_test(an_adapter_trains_alone),
-        cmocka_unit_test(settings_that_change_it), cmocka_unit_test(a_gpu_by_hand),
-        cmocka_unit_test(settings_that_leave_room)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reward_models_are_found_once_each),
+                                       cmocka_unit_test(a_reward_model_is_held_packed),
+                                       cmocka_unit_test(reward_models_on_a_gpu),
+                                       cmocka_unit_test(the_table_by_hand),
+                                       cmocka_unit_test(an_adapter_trains_alone),
+                                       cmocka_unit_test(settings_that_change_it),
+                                       cmocka_unit_test(a_gpu_by_hand),
+                                       cmocka_unit_test(settings_that_leave_room)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
