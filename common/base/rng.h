@@ -21,7 +21,8 @@ enum rng_use {
     RNG_MINIBATCH = 5,
     RNG_REPLAY = 6,
     RNG_MIXTURE = 7,
-    RNG_SELECT = 8
+    RNG_SELECT = 8,
+    RNG_BOOTSTRAP = 9
 };
 
 struct rng {

@@ -8,7 +8,7 @@
 
 enum { LINES = 16 };
 
-/* What a file's lines became. */
+/* A file's lines with their scores. */
 struct seen {
     size_t lines;
     json_t *line[LINES];
@@ -108,7 +108,7 @@ static void every_format_has_its_columns(void **state)
     assert_true(json_real_value(json_array_get(json_object_get(seen.line[4], "scores"), 0)) ==
                 green);
     assert_true(number(seen.line[5], "score") == blue);
-    assert_int_equal(json_integer_value(json_object_get(seen.line[5], "id")), 7); // what was there
+    assert_int_equal(json_integer_value(json_object_get(seen.line[5], "id")), 7); // as it was
     assert_true(number(seen.line[6], "score_rejected") == green);
     assert_true(number(seen.line[7], "score") == number(seen.line[8], "score"));
 }
