@@ -4,6 +4,7 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -179,6 +180,106 @@ class Smollm(unittest.TestCase):
     def test_rewards_are_computed_again(self):
         done = self.compare([self.row(1, "Signs files for all.", 1.5)], [])
         self.assertIn("before:1: reward 1.5, from the text 1.666667", done.stderr)
+
+
+class Sentiment(unittest.TestCase):
+    KINDS = ("tweets", "amazonReviewSnippets", "movieReviewSnippets", "nytEditorialSnippets")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.prepare, cls.agreement = load("sentiment/prepare"), load("sentiment/agreement")
+
+    def files(self, texts, kind="tweets"):
+        """As the package has them: (id, text, ratings)"""
+        files = {f"{name}_{what}.txt": b"" for name in self.KINDS for what in ("GroundTruth", "anonDataRatings")}
+        truth = "".join(f"{identity}\t{sum(r) / len(r)}\t{text}\r\n" for identity, text, r in texts)
+        ratings = "".join(f"{identity}\t0\t0\t{r}\r\n" for identity, text, r in texts)
+        return files | {kind + "_GroundTruth.txt": ("\ufeff" + truth).encode(), kind + "_anonDataRatings.txt": ("\ufeff" + ratings).encode()}
+
+    def test_texts(self):
+        files = self.files([("1", "So   good &amp; fine", [3, 4]), ("2", "SO GOOD & FINE", [1]), ("3", "too short", [0]), ("4", "x " * 41, [0]),
+                            ("5", "It is quite bad.", [-4, -1])])
+        self.assertEqual(list(self.prepare.texts_of(files, "tweets")), [("1", "So good & fine", [3, 4]), ("5", "It is quite bad.", [-4, -1])])
+
+    def test_ratings_are_checked(self):
+        for ratings in ([5], [], [1.5]):
+            files = self.files([("1", "It is quite bad.", [1])])
+            files["tweets_anonDataRatings.txt"] = f"1\t0\t0\t{ratings}\n".encode()
+            with self.assertRaisesRegex(SystemExit, "tweets_anonDataRatings.txt:1: ratings are whole numbers"):
+                list(self.prepare.texts_of(files, "tweets"))
+
+    def test_documents_are_split_whole(self):
+        texts = [(f"{i // 5}_{i % 5}", f"It is text number {i} of all", [i % 9 - 4] * 3) for i in range(1500)]
+        parts = self.prepare.split(self.files(texts, "nytEditorialSnippets"))
+        there = {text: name for name, kinds in parts.items() for text, _ in kinds["nytEditorialSnippets"]}
+        self.assertEqual(len(there), 1500)
+        for i in range(0, 1500, 5):
+            self.assertEqual(len({there[f"It is text number {j} of all"] for j in range(i, i + 5)}), 1)
+        for name, share in self.prepare.PARTS:
+            self.assertAlmostEqual(len(parts[name]["nytEditorialSnippets"]) / 1500, share / 20, delta=0.07)
+
+    def test_rows(self):
+        texts = {kind: [(f"It is the {kind} number {i} of all", [1, 2, i % 3]) for i in range(10)] for kind in self.KINDS}
+        rows = self.prepare.rated_rows(texts, 8, random.Random(1), True)
+        self.assertEqual(len(rows), 8)
+        for row in rows:
+            self.assertEqual([message["role"] for message in row["prompt"]], ["system", "user"])
+            self.assertEqual(row["scores"], [round(sum(r) / 3, 4) for r in row["ratings"]])
+            self.assertTrue(all(row["kind"] in message["content"] for (message,) in row["completions"]))
+        prompts = self.prepare.prompt_rows(texts, random.Random(1))
+        self.assertEqual([row["kind"] for row in prompts[:4]], list(self.KINDS))
+        for row in prompts:
+            self.assertEqual(row["prompt"][-1], {"role": "assistant", "content": row["beginning"]})
+            self.assertIn(len(row["beginning"].split()), (2, 3, 4))
+
+    def test_correlations(self):
+        of, a, b = self.agreement, [1.0, 2.0, 3.0, 4.0], [1.0, 3.0, 2.0, 100.0]
+        self.assertAlmostEqual(of.pearson(a, b), 0.7798, places=4)  # numpy.corrcoef
+        self.assertAlmostEqual(of.spearman(a, b), 0.8)
+        self.assertEqual(of.ranks([2.0, 1.0, 2.0, 5.0]), [1.5, 0.0, 1.5, 3.0])
+        self.assertEqual(of.pearson(a, [7.0] * 4), 0.0)
+
+    def test_agreement(self):
+        ratings = [[4, 3], [-4, -3], [0, 1], [2, 2]]
+        row = {"completions": [[{"role": "assistant", "content": f"text {i}"}] for i in range(4)], "ratings": ratings, "kind": "tweets",
+               "rewards": [3.5, -3.5, 0.5, 2.0], "judges": [-3.5, 3.5, -0.5, -2.0]}
+        with tempfile.TemporaryDirectory() as out:
+            with open(f"{out}/rows", "w", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            command = [os.path.join(EXAMPLES, "sentiment/agreement"), f"{out}/rows"]
+            done = subprocess.run(command + ["reward", "judge"], capture_output=True, text=True, check=True)
+            wrong = subprocess.run(command + ["other"], capture_output=True, text=True, check=False)
+        self.assertRegex(done.stdout, r"reward\n  all +4   1\.000 .* 1\.000\n")
+        self.assertRegex(done.stdout, r"judge\n  all +4   -1\.000")
+        self.assertRegex(done.stdout, r"other half of the raters|one half of the raters with the other half\n  all +4   0\.9")
+        self.assertIn("rows:1: no rated texts with other: KeyError('others')", wrong.stderr)
+
+    @staticmethod
+    def line(i, text, reward, judge):
+        return {"row": {"kind": "tweets", "beginning": f"So {i}"}, "text": text, "tokens": 3, "ended": True, "kl": 0.5, "reward": reward, "judge": judge}
+
+    def compare(self, before, after):
+        with tempfile.TemporaryDirectory() as out:
+            for name, rows in (("before", before), ("after", after)):
+                with open(f"{out}/{name}", "w", encoding="utf-8") as file:
+                    file.writelines(json.dumps(row) + "\n" for row in rows)
+            command = [os.path.join(EXAMPLES, "sentiment/compare"), f"{out}/before", f"rloo={out}/after"]
+            return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def test_compare(self):
+        before = [self.line(i, f" it is one {i}", 0.5, 1.0) for i in range(20)]
+        after = [self.line(i, " it is very good", 1.5, 1.0 - 2 * (i % 2)) for i in range(20)]
+        done = self.compare(before, after)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"reward +gain \+1\.000 \[\+1\.000, \+1\.000\]   better in 1\.000 \[1\.000, 1\.000\]")
+        self.assertRegex(done.stdout, r"judge +gain -1\.000 \[-1\.\d+, -0\.\d+\]   better in 0\.250")
+        self.assertRegex(done.stdout, r"rloo +0\.50 +\+1\.500 +\+0\.000 +1\.00 +3\.0 +0\.05\n")  # 2 different runs of three words, of 40
+
+    def test_files_must_agree(self):
+        done = self.compare([self.line(1, "a", 0, 0), self.line(2, "a", 0, 0)], [self.line(1, "a", 0, 0)])
+        self.assertIn("has 1 prompts", done.stderr)
+        done = self.compare([{"row": {}}], [])
+        self.assertIn("before:1: no row of rlhfctl eval", done.stderr)
 
 
 if __name__ == "__main__":
