@@ -9,6 +9,7 @@
 #include "model/optimizer.h"
 #include "model/pack.h"
 #include "model/refresh.h"
+#include "model/scores.h"
 #include "svc/recipe/recipe.h"
 #include "testing/models.h"
 #include <dlfcn.h>
@@ -187,5 +188,49 @@ static void a_learner_takes_what_is_planned(void **state)
     }
 }
 
-TESTS(cmocka_unit_test(a_generator_takes_what_is_planned),
+/* ---- reward models */
+
+enum { SCORED = 128, SEQUENCES = SCORES_GROUP_TOKENS / SCORED };
+
+/* As many rows as a forward may have, of sequences as long as they may be. */
+static void score(struct backend *be, const struct model_config *config)
+{
+    SCOPED(backend) cpu = NULL;
+    SCOPED(model) fresh = NULL;
+    SCOPED(model) model = NULL;
+    SCOPED(scores) scores = NULL;
+    uint32_t token[SEQUENCES][SCORED];
+    struct sequence sequence[SEQUENCES];
+    float got[SEQUENCES];
+    for (int i = 0; i < SEQUENCES; i++) {
+        for (int t = 0; t < SCORED; t++)
+            token[i][t] = (uint32_t)(i * 7 + t) % V;
+        sequence[i] = (struct sequence){
+            .prompt = token[i], .prompt_tokens = 8, .token = token[i] + 8, .tokens = SCORED - 8};
+    }
+    assert_ok(backend_open("cpu", &(struct backend_config){.threads = 1}, &cpu));
+    assert_ok(model_new(cpu, config, 5, &fresh));
+    assert_ok(model_empty_compact(be, config, &model));
+    copy_weights(model, fresh);
+    assert_ok(scores_new_micro(model, SCORES_GROUP_TOKENS, SCORED, &scores));
+    assert_ok(scores_run_all(scores, sequence, SEQUENCES, NULL, got));
+}
+
+static void a_reward_model_takes_what_is_planned(void **state)
+{
+    (void)state;
+    static const char text[] = "data: {max_prompt_tokens: 64}\ngenerator: {max_tokens: 64}\n";
+    SCOPED(recipe) recipe = NULL;
+    SCOPED(backend) be = cuda_module_open();
+    struct model_config config = config_of(false);
+    assert_ok(recipe_parse(text, strlen(text), "r.yaml", ".", &(struct recipe_source){0}, &recipe));
+    struct device_memory m;
+    config.parts = PARTS_CRITIC;
+    device_memory_of_scores(recipe, &config, &m);
+    score(be, &config);
+    assert_planned("a reward model", &m, usage().bytes_most);
+}
+
+TESTS(cmocka_unit_test(a_reward_model_takes_what_is_planned),
+      cmocka_unit_test(a_generator_takes_what_is_planned),
       cmocka_unit_test(a_learner_takes_what_is_planned))
