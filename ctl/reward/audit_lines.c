@@ -107,8 +107,7 @@ void audit_print_json(const struct audit *audit)
 
 /* ---- suspects */
 
-/* What speaks against each pair: numbers of the first found phrase and template that it has, or
- * -1. */
+/* Of each pair the numbers of the first found phrase and template in it, or -1. */
 struct marks {
     int *phrase, *template; // (pairs)
 };

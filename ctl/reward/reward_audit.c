@@ -1,12 +1,12 @@
 /* reward audit: labels and texts of preference rows that look wrong, or planted. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "ctl/reward/audit_report.h"
+#include "ctl/reward/audit_margins.h"
 #include "ctl/words/command.h"
 #include "svc/recipe/recipe_cli.h"
 
 struct options {
-    const char *data, *share, *source_share, *out;
+    const char *data, *model, *folds, *repeats, *share, *source_share, *out;
     bool json;
 };
 
@@ -21,7 +21,7 @@ static err_t read_pairs(const struct recipe *recipe, const struct options *o, st
     return audit_pairs_read(o->data ? &given : &recipe->data.train, &names, &audit->pairs);
 }
 
-static err_t read_options(const struct options *o, struct audit *audit)
+static err_t read_options(const struct options *o, struct audit *audit, struct audit_folds *folds)
 {
     audit->share = 0.1;
     audit->source_cap = 1;
@@ -29,7 +29,33 @@ static err_t read_options(const struct options *o, struct audit *audit)
         TRY(flag_number("--share", o->share, 0, 1, &audit->share));
     if (o->source_share)
         TRY(flag_number("--source-share", o->source_share, 0, 1, &audit->source_cap));
+    if (o->folds)
+        TRY(flag_int("--folds", o->folds, 0, AUDIT_FOLDS, &folds->folds));
+    if (o->repeats)
+        TRY(flag_int("--repeats", o->repeats, 1, AUDIT_REPEATS, &folds->repeats));
+    if (folds->folds == 1)
+        return err_new(ERR_INVALID, "--folds 1: a model would be trained on what it scores; "
+                                    "allowed: 0, which trains none, and 2 to 64");
+    if (o->model && (o->folds || o->repeats))
+        return err_new(ERR_INVALID, "--model scores all pairs: --folds and --repeats train models; "
+                                    "either may be given");
     return OK;
+}
+
+/* By the given model, by folds in RUN, or by none. */
+static err_t find_margins(const struct recipe *recipe, const struct options *o, char **argv,
+                          const struct audit_folds *folds, struct audit *audit)
+{
+    if (o->model)
+        return audit_margins_model(recipe, o->model, audit);
+    if (!folds->folds || (!*recipe->directory && !o->folds))
+        return OK;
+    if (!*recipe->directory)
+        return err_new(ERR_INVALID, "--run DIR is missing: for the models of --folds");
+    if (!*recipe->file)
+        return err_new(ERR_INVALID, "RECIPE is missing: how are the models of --folds trained? "
+                                    "Allowed without one: --folds 0, and --model DIR");
+    return audit_margins_folds(recipe, argv, folds, audit);
 }
 
 static err_t tell(const struct recipe *recipe, const struct options *o, const struct audit *audit)
@@ -58,6 +84,13 @@ err_t command_reward_audit(int argc, char **argv)
     struct recipe_flag flags[] = {
         {"data", "FILE", "JSON lines of preference rows, also compressed by zstd; else data.train",
          .text = &o.data},
+        {"model", "DIR", "an independent reward model, whose margins judge the labels",
+         .text = &o.model},
+        {"folds", "K",
+         "else models trained in RUN/folds, each on all folds of prompts but one (4; 0: none)",
+         .text = &o.folds},
+        {"repeats", "N", "times that prompts are dealt to folds anew, and margins averaged (1)",
+         .text = &o.repeats},
         {"share", "S", "share of the pairs to list by their labels (0.1)", .text = &o.share},
         {"source-share", "S", "alarm where one source has more of all pairs (1: never)",
          .text = &o.source_share},
@@ -68,19 +101,22 @@ err_t command_reward_audit(int argc, char **argv)
     struct recipe_cli cli = {
         .program = "rlhfctl reward audit",
         .purpose =
-            "Looks for wrong labels and planted texts in preference rows: labels against the lengths of answers,\n"
-            "annotators and sources apart from the others (columns annotator, source), phrases and templates that\n"
-            "win more often than chance lets them.",
+            "Looks for wrong labels and planted texts in preference rows: labels against the margins of models that\n"
+            "were not trained on them, and against the lengths of answers; annotators and sources apart from the\n"
+            "others (columns annotator, source); phrases and templates that win more often than chance lets them.\n"
+            "The recipe is that of rlhfctl reward train. Without --run and --model texts alone are looked at.",
         .flags = flags,
         .flags_count = sizeof flags / sizeof *flags,
         .recipe_optional = true};
     SCOPED(recipe) recipe = NULL;
     SCOPED_VALUE(audit) audit = {0};
+    struct audit_folds folds = {.folds = 4, .repeats = 1};
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
         return OK;
-    TRY(read_options(&o, &audit));
+    TRY(read_options(&o, &audit, &folds));
     TRY(read_pairs(recipe, &o, &audit));
+    TRY(find_margins(recipe, &o, argv, &folds, &audit));
     audit_count(&audit);
     return tell(recipe, &o, &audit);
 }
