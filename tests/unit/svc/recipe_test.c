@@ -410,13 +410,18 @@ static void damaged_recipes_are_read_or_refused(void **state)
 static void the_recipes_of_the_examples_are_read(void **state)
 {
     (void)state;
-    static const char *const names[] = {"sort", "tldr"};
-    for (size_t i = 0; i < 2; i++) {
+    static const struct {
+        const char *file, *name;
+    } examples[] = {{"sort/recipe", "sort"},
+                    {"tldr/recipe", "tldr"},
+                    {"tldr/reward", "tldr-reward"},
+                    {"tldr/rlhf", "tldr-rlhf"}};
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
         SCOPED_MEM char *file =
-            mem_printf("%s/../../examples/%s/recipe.yaml", TEST_GOLDEN, names[i]);
+            mem_printf("%s/../../examples/%s.yaml", TEST_GOLDEN, examples[i].file);
         SCOPED(recipe) r = NULL;
         assert_ok(recipe_read(&(struct recipe_source){.file = file}, &r));
-        assert_string_equal(r->run.name, names[i]);
+        assert_string_equal(r->run.name, examples[i].name);
     }
 }
 
