@@ -1,4 +1,4 @@
-/* Scores of a group by a reward model with random weights, on the backend of RLHFD_BACKEND: all
+/* Scores by a reward model with random weights, on the backend of RLHFD_BACKEND: a group's
  * completions at once, as a rewarder has them, and one sequence at a time.
  *
  *     build/tests/bench_scores [SHAPE [PROMPT [TOKENS [COMPLETIONS [TIMES]]]]]
