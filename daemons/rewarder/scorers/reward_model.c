@@ -2,6 +2,7 @@
  * together; one of them, or several as an ensemble. A model reads tokens, so its tokenizer must be
  * the policy's. */
 #include "base/clock.h"
+#include "base/heartbeat.h"
 #include "base/mem.h"
 #include "rewarder/scorer.h"
 #include "rewarder/scorers/ensemble.h"
@@ -149,6 +150,7 @@ static err_t ensemble_open(const struct stage_context *context, void **ret_state
 static err_t look(void *context, size_t done)
 {
     const struct stage_call *call = context;
+    heartbeat_step(); // of a device's backend no op is one
     if (call->stop && cell_get(call->stop) != 0)
         return err_new(ERR_DEADLINE, "stopped before completion %zu", done);
     if (call->deadline_s > 0 && clock_s() > call->deadline_s)
