@@ -18,7 +18,6 @@ env_replace	the seam itself: tests make the system fail
 forward_hidden	witness: the last layer's rows, against transformers'
 forward_logits	witness: logits, against transformers'
 gemm_workspace_most	witness: the scratch of products, which their plans must not exceed
-tokenizer_encode_row	witness: one text's ids, against the tokenizers' vectors
 grid_text	witness: a screen as text
 layout_find	witness: a tensor by its name
 member_state_name	witness: the state of a session's member

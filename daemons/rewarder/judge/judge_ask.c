@@ -1,28 +1,12 @@
 #include "rewarder/judge/judge_ask.h"
 #include "base/mem.h"
+#include "model/text/rows/comparison.h"
 #include "rewarder/scorer.h"
 #include <string.h>
 
 enum { VARIABLES = 7 };
 
 /* ---- what a template sees */
-
-/* One message is its text; a conversation is told line by line. */
-static json_t *prompt_text(const json_t *messages)
-{
-    SCOPED_VALUE(bytes) text = {0};
-    const size_t count = json_array_size(messages);
-    for (size_t i = 0; i < count; i++) {
-        const json_t *message = json_array_get(messages, i);
-        const json_t *content = json_object_get(message, "content");
-        const char *role = json_string_value(json_object_get(message, "role"));
-        if (count > 1)
-            bytes_printf(&text, "%s%s: ", i ? "\n\n" : "", role ? role : "?");
-        if (json_is_string(content))
-            bytes_put(&text, json_string_value(content), json_string_length(content));
-    }
-    return json_stringn(text.len ? (const char *)text.data : "", text.len);
-}
 
 static err_t text_of(const struct group *group, const json_t *row, const struct judge *judge,
                      uint32_t which, json_t **ret)
@@ -49,7 +33,7 @@ static err_t variables_of(const struct judge *judge, const struct group *group, 
     json_t *messages, *first, *second;
     TRY(exchange_prompt_messages(judge->exchange, row, &messages));
     json_object_set_new(ret, "messages", messages);
-    json_object_set_new(ret, "prompt", prompt_text(messages));
+    json_object_set_new(ret, "prompt", comparison_told(messages));
     json_object_set(ret, "row", (json_t *)row);
     json_object_set_new(ret, "principle", json_string(principle_of(judge, group)));
     TRY(text_of(group, row, judge, question->first, &first));
