@@ -39,6 +39,8 @@ WORD_TYPE(objective_unit, OBJECTIVE_UNITS)
       "completions and their opponents, which the reference draws, or a mixture with it: no "      \
       "generator does")                                                                            \
     W(DATA_LISTS, "lists", "the completions of a prompt, ranked")                                  \
+    W(DATA_COMPARISONS, "comparisons",                                                             \
+      "two answers of a prompt, shown beside each other, and the label of the better one")         \
     W(DATA_DEMONSTRATIONS, "demonstrations", "answers to imitate")
 enum objective_data { OBJECTIVE_DATA(WORD_ENUM) };
 WORD_TYPE(objective_data, OBJECTIVE_DATA)

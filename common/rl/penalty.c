@@ -13,7 +13,7 @@ double penalty_overlong(uint64_t tokens, uint64_t length, uint64_t buffer)
     return tokens > begin ? (double)(tokens - begin) / (double)buffer : 0;
 }
 
-/* Whether the n-gram was in the set: places of others, + 1; 0: free. It is there afterwards. */
+/* Adds the n-gram to the set: places of n-grams, + 1; 0: free. Returns whether one was there. */
 static bool was_in(uint32_t *set, size_t places, const uint32_t *token, uint32_t at, size_t n)
 {
     const size_t bytes = n * sizeof *token;

@@ -120,6 +120,11 @@
       PAIR_SIGMOID, .beta = 0.1, .score = SCORE_ODDS, .nll = 1) \
     ROW_FREE_PAIR(X, slic, "hinge of logp, and the likelihood of the chosen, a whole completion's", \
       "Zhao 2023, arXiv 2305.10425", LAG_OF_ANCHOR, PAIR_HINGE, .beta = 1, .score = SCORE_LOGP, .nll = 0.1, .nll_mean = NLL_PAIRS) \
+    X(pairwise_preference, kernel_pair, OBJECTIVE_PAIR, DATA_COMPARISONS, 0, OUTPUT_LOGP, FIGURES_OF_PAIRS, \
+      "a pairwise preference model: behind two answers shown beside each other, the label of the better one is the likelier of the " \
+      "two labels", \
+      "Dong 2024 (RLHF Workflow), arXiv 2405.07863", "no policy is trained: answers may be anybody's", \
+      PAIR_FORM, .pair = {PAIR_SIGMOID, .beta = 1, .score = SCORE_LOGP}) \
     ROW_LABEL(X, kto, "single completions, desirable or not, against the KL from the reference", \
       "Ethayarajh 2024, arXiv 2402.01306", LAG_OF_LABELS, \
       LABEL_KTO, .beta = 0.1, .desirable = 1, .undesirable = 1, .anchor = ANCHOR_BATCH) \

@@ -1,5 +1,5 @@
 /* The part of the table of options that shapes rewards before objectives see them, in the order in which
- * the learner goes (learner/round/shaping.h). recipe_table.h includes it, and has the form of a row. */
+ * the learner goes (learner/round/shaping.h), and of pairwise preference models. recipe_table.h includes it, and has the form of a row. */
 #pragma once
 
 // clang-format off
@@ -20,4 +20,11 @@
     C(normalize, recipe_normalize, "none", FIXED, "none|std|mean_std", \
       "by the rewards of the run so far, this round's too: not at all; divided by their standard deviation (PPO-max, Zheng 2023); their mean taken off before") \
     X(number, clip, "0.0", FIXED, FROM(0, 1e6), "rewards are held within minus this and this; 0: they are not")
+
+#define RECIPE_PREFERENCE_MODEL(X, C, G) \
+    X(text,  template, "", FIXED, TEXT(0, 65536), "the text as Jinja, with messages, prompt, first, second and labels; empty: that of RLHFlow's models (docs/reward-models.md)") \
+    C(format, recipe_comparison, "auto", FIXED, "auto|chat|text", \
+      "chat: the text is the user's message of the chat template, before an answer; text: it stands alone; auto: chat where the model has a chat template") \
+    X(texts, labels, "[]", FIXED, TEXT(1, 64), "two labels of one token each: of the answer shown first, and of the other; none: A and B") \
+    X(flag,  bos, "true", FIXED, ANY, "whether the tokens begin with the one that begins texts, as far as the tokenizer has it; RLHFlow's models have none")
 // clang-format on

@@ -77,6 +77,7 @@
     S(ppo, RECIPE_PPO) \
     S(reward, RECIPE_REWARD) \
     S(reward_model, RECIPE_REWARD_MODEL) \
+    S(preference_model, RECIPE_PREFERENCE_MODEL) \
     S(filter, RECIPE_FILTER) \
     S(critic, RECIPE_CRITIC) \
     S(reference, RECIPE_REFERENCE) \
@@ -253,6 +254,7 @@
     G(residual,   "objectives on residuals: squares of what rewards leave unexplained of log-ratios") \
     G(ppo,        "objectives with a critic: advantages of tokens, and the critic's loss") \
     G(reward,     "what becomes of a completion's reward before it is compared, in this order; reports have it as it was scored") \
+    G(preference_model, "the objective pairwise_preference: how two answers are shown, each row in both orders") \
     G(filter,     "scored groups that are not worth training: they leave as filtered, and others are drawn in their place") \
     G(critic,     "the critic of objectives that have one") \
     G(reward_model, "objectives that train a reward model (rlhfctl reward train)") \

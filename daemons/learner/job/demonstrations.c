@@ -50,13 +50,13 @@ struct taking {
     struct demonstrations *to;
 };
 
-static err_t take(void *arg, const json_t *row, const char *name, bool *ret_kept)
+static err_t take(void *arg, const json_t *row, const char *name, uint64_t *ret_made)
 {
     const struct taking *taking = arg;
     struct demonstrations *to = taking->to;
     struct demonstration one = {0};
     TRY(tokenize(taking->reading, row, name, &one));
-    *ret_kept = one.token;
+    *ret_made = one.token != NULL;
     if (!one.token)
         return OK;
     if (!(to->count & (to->count - 1))) // full: at a power of two

@@ -1,5 +1,6 @@
 #include "learner/offline/dataset.h"
 #include "base/mem.h"
+#include "learner/offline/comparisons.h"
 #include <string.h>
 
 struct taking {
@@ -78,8 +79,9 @@ static err_t rewards_of(const struct row_tokens *tokens, const char *name, doubl
     return OK;
 }
 
-static void put_group(struct dataset *to, struct group *group)
+static void put_group(void *rows, struct group *group)
 {
+    struct dataset *to = rows;
     if (!(to->count & (to->count - 1))) // full: at a power of two
         to->group = mem_grow(to->group, to->count ? 2 * to->count : 1, sizeof *to->group);
     to->group[to->count++] = group;
@@ -87,15 +89,15 @@ static void put_group(struct dataset *to, struct group *group)
         to->completions = group->completions;
 }
 
-static err_t take(void *arg, const json_t *row, const char *name, bool *ret_kept)
+static err_t take(void *arg, const json_t *row, const char *name, uint64_t *ret_made)
 {
     const struct taking *taking = arg;
     SCOPED_VALUE(row_tokens) tokens = {0};
     double reward[ROW_SIDES];
     TRY(row_encode(taking->rules->rows, row, name, &tokens));
     TRY(rewards_of(&tokens, name, reward));
-    *ret_kept = fits(taking->rules, &tokens);
-    if (*ret_kept)
+    *ret_made = fits(taking->rules, &tokens);
+    if (*ret_made)
         put_group(taking->to, group_of(&tokens, taking->rules->temperature, reward));
     return OK;
 }
@@ -108,7 +110,10 @@ err_t dataset_read(const struct recipe_files *files, const char *key,
 {
     SCOPED_VALUE(dataset) rows = {.plan = {.seed = seed}};
     struct taking taking = {rules, &rows};
-    const struct row_taker taker = {take, &taking};
+    struct comparisons comparisons = {rules, put_group, &rows};
+    const struct row_taker taker = rules->comparison
+                                       ? (struct row_taker){comparisons_take, &comparisons}
+                                       : (struct row_taker){take, &taking};
     TRY(err_wrap(row_files_read(files, taker, shuffle, &rows.plan, &rows.skipped), "%s", key));
     if (!rows.count)
         return err_new(ERR_INVALID,

@@ -10,13 +10,15 @@
  * generator: nobody drew them. Owner: one thread. */
 #pragma once
 #include "learner/offline/row_files.h"
-#include "model/text/rows/row_encode.h"
+#include "model/text/rows/comparison.h"
 #include "wire/rollout.h"
 
 struct dataset_rules {
     const struct row_rules *rows;
     int prompt_tokens, tokens; // of a prompt, of a completion, at most
     float temperature;         // by which logits are divided
+    /* NULL: completions are trained as they are; else the labels behind two of them */
+    const struct comparison *comparison;
 };
 
 struct dataset {

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "learner/offline/begun.h"
+#include "learner/offline/comparisons.h"
 #include "learner/offline/inner.h"
 #include "learner/offline/reward_run.h"
 #include "learner/settings.h"
@@ -148,11 +149,15 @@ static err_t read_rows(struct offline *o)
     struct row_rules rows =
         row_rules_of(recipe, tokenizer, &chat, tokenizer_end(tokenizer, config));
     rows.prompt_loss = rows.assistant_only = false;
+    SCOPED(comparison) comparison = NULL;
+    if (objective_row(recipe->learner.objective)->data == DATA_COMPARISONS)
+        TRY(comparisons_open(recipe, tokenizer, &comparison));
     const int64_t longest = settings_longest(recipe, config) - recipe->data.max_prompt_tokens;
     const struct dataset_rules rules = {.rows = &rows,
                                         .prompt_tokens = (int)recipe->data.max_prompt_tokens,
                                         .tokens = (int)longest,
-                                        .temperature = (float)recipe->generator.temperature};
+                                        .temperature = (float)recipe->generator.temperature,
+                                        .comparison = comparison};
     TRY(dataset_read(&recipe->data.train, "data.train", &rules, recipe->data.shuffle,
                      (uint64_t)recipe->run.seed, &o->rows));
     TRY(read_held_out(o, &rules));

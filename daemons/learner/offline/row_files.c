@@ -4,14 +4,14 @@
 #include <inttypes.h>
 
 static err_t read_row(const struct row_taker *taker, const struct jsonl *file, uint64_t i,
-                      bool *ret_kept)
+                      uint64_t *ret_made)
 {
     SCOPED_VALUE(bytes) text = {0};
     SCOPED_JSON json_t *row = NULL;
     SCOPED_MEM char *name = mem_printf("%s:%" PRIu64, jsonl_path(file), i + 1);
     TRY(jsonl_row(file, i, &text));
     TRY(json_parse((const char *)text.data, text.len, name, &row));
-    return taker->take(taker->arg, row, name, ret_kept);
+    return taker->take(taker->arg, row, name, ret_made);
 }
 
 err_t row_files_read(const struct recipe_files *files, struct row_taker taker, bool shuffle,
@@ -20,14 +20,14 @@ err_t row_files_read(const struct recipe_files *files, struct row_taker taker, b
     for (size_t f = 0; f < files->count; f++) {
         SCOPED(jsonl) file = NULL;
         TRY(jsonl_open(files->at[f].path, &file));
-        uint64_t kept_rows = 0;
+        uint64_t all = 0;
         for (uint64_t i = 0; i < jsonl_rows(file); i++) {
-            bool kept = false;
-            TRY(read_row(&taker, file, i, &kept));
-            kept_rows += kept;
+            uint64_t made = 0;
+            TRY(read_row(&taker, file, i, &made));
+            all += made;
+            *ret_skipped += !made;
         }
-        *ret_skipped += jsonl_rows(file) - kept_rows;
-        TRY(err_wrap(mixture_plan_add(plan, kept_rows, files->at[f].weight, shuffle), "'%s'",
+        TRY(err_wrap(mixture_plan_add(plan, all, files->at[f].weight, shuffle), "'%s'",
                      files->at[f].path));
     }
     return OK;

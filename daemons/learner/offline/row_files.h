@@ -3,16 +3,17 @@
  *     TRY(row_files_read(files, (struct row_taker){take, arg}, &plan, &skipped));
  *     row_files_at(&plan, true, n)         -- which of the kept rows is the n-th to be trained
  *
- * Kept rows are numbered in the order of files and lines. An epoch has the places of
- * base/mixture.h, of the rows that were kept. Owner: one thread. */
+ * A taker makes one thing of a row, or several, which are rows to all others. They are numbered in
+ * the order of files and lines. An epoch has the places of base/mixture.h, of all of them. Owner:
+ * one thread. */
 #pragma once
 #include "base/json.h"
 #include "base/mixture.h"
 #include "svc/recipe/recipe.h"
 
 struct row_taker {
-    /* name: "FILE:LINE". *ret_kept: false, and the row is skipped. */
-    err_t (*take)(void *arg, const json_t *row, const char *name, bool *ret_kept);
+    /* name: "FILE:LINE". *ret_made: how many; 0, and the row is skipped. */
+    err_t (*take)(void *arg, const json_t *row, const char *name, uint64_t *ret_made);
     void *arg;
 };
 

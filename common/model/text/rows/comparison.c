@@ -121,7 +121,7 @@ static json_t *some_messages(const json_t *messages, size_t from, size_t to)
     return some;
 }
 
-/* What chosen and rejected both begin with. */
+/* The common beginning of chosen and rejected. */
 static err_t common_prompt(const json_t *row, const char *name, json_t **ret, size_t *ret_count)
 {
     const json_t *chosen = json_object_get(row, "chosen");

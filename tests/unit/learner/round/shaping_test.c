@@ -180,7 +180,7 @@ static void repetitions_of_drawn_turns_are_taken_off(void **)
     stage_close(&s);
 }
 
-/* What is squashed is the scorers' number less bias; penalties come off what that gave. One that
+/* Squashing takes the scorers' number less bias; penalties come off what that gave. One that
  * replaces the reward is all there is. */
 static void parts_come_in_their_order(void **)
 {
