@@ -20,10 +20,12 @@
  *         0 at length 0, above to 0 at twice max.
  * rouge   ROUGE-L F1 against the row's column, in [0, 1]: as Google's rouge_score without stemming.
  * reward_model  the number that a model of one label gives prompt and completion.
+ * preference_model  the probability that the completion beats the others of its group, as a model
+ *         says that is shown two of them.
  * The work of all but regex and format is linear in the completion; theirs has limits of its own
  * (pattern.h). A search beyond them fails, so its group leaves: a score would be made up. */
 extern const struct stage_class scorer_exact, scorer_regex, scorer_format, scorer_length,
-    scorer_rouge, scorer_reward_model;
+    scorer_rouge, scorer_reward_model, scorer_preference_model;
 
 /* One completion as scorers see it. text may be any bytes. */
 struct scorer_sample {

@@ -15,9 +15,10 @@
 
 /* One row adds a stage. */
 static const struct stage_class *const known[] = {
-    &scorer_exact, &scorer_regex,        &scorer_format,    &scorer_length,
-    &scorer_rouge, &scorer_reward_model, &scorer_http,      &scorer_verify,
-    &scorer_judge, &scorer_program,      &reference_frozen, NULL,
+    &scorer_exact,  &scorer_regex,        &scorer_format,           &scorer_length,
+    &scorer_rouge,  &scorer_reward_model, &scorer_preference_model, &scorer_http,
+    &scorer_verify, &scorer_judge,        &scorer_program,          &reference_frozen,
+    NULL,
 };
 
 static const struct recipe_option limits[] = {
