@@ -1,6 +1,6 @@
 /* Rows of preferences as comparisons: both orders of each pair, and the labels. Then a step on them
- * is held against PyTorch's: its loss, and the change of every tensor. tests/golden/pairwise.py made
- * the file. */
+ * is held against PyTorch's: its loss, and the change of every tensor. tests/golden/pairwise.py
+ * made the file. */
 #include "base/file.h"
 #include "base/mem.h"
 #include "learner/offline/comparisons.h"
