@@ -41,6 +41,7 @@ err_t command_reward_train(int argc, char **argv);
 err_t command_generate(int argc, char **argv);
 err_t command_eval(int argc, char **argv);
 err_t command_reward_score(int argc, char **argv);
+err_t command_reward_eval(int argc, char **argv);
 err_t command_values(int argc, char **argv);
 err_t command_reward_audit(int argc, char **argv);
 err_t command_status(int argc, char **argv);

@@ -19,6 +19,8 @@ static const struct command commands[] = {
     {"eval", "complete held-out prompts and score them by a recipe", command_eval},
     {"reward score", "show the scores that a reward model gives the answers of a file",
      command_reward_score},
+    {"reward eval", "measure a reward model against people's choices and ratings",
+     command_reward_eval},
     {"values", "show what a critic expects of given completions, token by token", command_values},
     {"reward audit", "look for wrong labels and planted texts in preference rows",
      command_reward_audit},

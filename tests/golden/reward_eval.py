@@ -153,8 +153,76 @@ def drifts():
                    "r2": number(1 - left / (gain**2).sum())}
 
 
+def pair_lines():
+    """Lines of pairs, and the figures of all of them."""
+    lines, right, longer, groups = [], [], [], {}
+    chance, target, score, label = [], [], [], []
+    for i in range(160):
+        labels = [int(v) for v in DRAW.uniform(size=int(DRAW.integers(1, 5))) < 0.7]
+        chosen, rejected = (round(float(v), 1) for v in DRAW.normal(size=2))
+        group = str(DRAW.choice(["a", "b", "c"]))
+        texts = ["x" * int(n) for n in DRAW.integers(1, 9, size=2)]
+        lines.append({"prompt": f"p{i % 60}", "chosen": texts[0], "rejected": texts[1], "labels": labels, "kind": group,
+                      "score_chosen": chosen, "score_rejected": rejected})
+        share = sum(labels) / len(labels)
+        chance.append(1 / (1 + math.exp(rejected - chosen)))
+        target.append(share)
+        score += [chosen, rejected]
+        label += [int(share >= 0.5), int(share < 0.5)]
+        if share == 0.5:
+            continue
+        sign = 1 if share > 0.5 else -1
+        right.append((np.sign(chosen - rejected) * sign + 1) / 2)
+        longer.append((np.sign(len(texts[0]) - len(texts[1])) * sign + 1) / 2)
+        groups.setdefault(group, []).append(right[-1])
+    chance, target = np.array(chance), np.array(target)
+    margin = np.log(chance / (1 - chance))
+
+    def loss(scale):
+        return float((target * np.logaddexp(0, -scale * margin) + (1 - target) * np.logaddexp(0, scale * margin)).mean())
+
+    best = optimize.minimize_scalar(loss, bounds=(0, 100), method="bounded", options={"xatol": 1e-10})
+    means = [float(np.mean(v)) for v in groups.values()]
+    yield {"lines": lines, "accuracy": float(np.mean(right)), "longer": float(np.mean(longer)),
+           "brier": float(((chance - target) ** 2).mean()), "log_loss": loss(1), "scale": float(best.x),
+           "scaled_log_loss": float(best.fun), "auc": float(metrics.roc_auc_score(label, score)),
+           "group_mean": float(np.mean(means)), "group_lowest": min(means)}
+
+
+def answer_lines():
+    """Lists of answers with gold scores, and the figures over all answers and over prompts."""
+    for labels in (False, True):
+        lines, scores, golds, lengths, prompts = [], [], [], [], {}
+        for i in range(30):
+            n = int(DRAW.integers(2, 9))
+            gold = DRAW.normal(size=n)
+            score = np.round(gold + DRAW.normal(size=n), 1)
+            gold = [bool(v > 0) for v in gold] if labels else [round(float(v), 1) for v in gold]
+            texts = ["y" * int(v) for v in DRAW.integers(1, 30, size=n)]
+            lines.append({"prompt": f"p{i}", "completions": texts, "scores": score.tolist(), "golds": gold})
+            scores += score.tolist()
+            golds += [float(v) for v in gold]
+            lengths += [len(t) for t in texts]
+            g = np.array(gold, float)
+            pairs = [(a, b) for a, b in itertools.combinations(range(n), 2) if g[a] != g[b]]
+            with np.errstate(all="ignore"):
+                one = {"pearson": stats.pearsonr(score, g)[0], "spearman": stats.spearmanr(score, g)[0],
+                       "kendall": stats.kendalltau(score, g)[0],
+                       "auc": metrics.roc_auc_score(g, score) if labels and 0 < g.sum() < n else np.nan,
+                       "accuracy": np.mean([(np.sign((score[a] - score[b]) * (g[a] - g[b])) + 1) / 2 for a, b in pairs])
+                       if pairs else np.nan}
+            for key, value in one.items():
+                prompts.setdefault("prompt_" + key, []).append(value)
+        yield {"lines": lines, "pearson": number(stats.pearsonr(scores, golds)[0]),
+               "spearman": number(stats.spearmanr(scores, golds)[0]), "kendall": number(stats.kendalltau(scores, golds)[0]),
+               "auc": number(metrics.roc_auc_score(golds, scores)) if labels else None,
+               "length_score": number(stats.spearmanr(lengths, scores)[0]),
+               "length_gold": number(stats.spearmanr(lengths, golds)[0]),
+               **{key: number(np.nanmean(v)) if not np.isnan(v).all() else None for key, v in prompts.items()}}
+
+
 def main():
-    makers = (correlations, quantiles, chances, best_of, strengths, leagues, drifts)
+    makers = (correlations, quantiles, chances, best_of, strengths, leagues, drifts, pair_lines, answer_lines)
     cases = {make.__name__: list(make()) for make in makers}
     with open(os.path.join(HERE, "reward_eval.json"), "w", encoding="ascii") as out:
         lines = [json.dumps(name) + ": [\n" + ",\n".join(json.dumps(c) for c in all_of) + "\n]"
