@@ -16,7 +16,7 @@ import tools
 
 # Figures of a round that this ring does not have, or has not always: what else needs.
 CONDITIONAL = re.compile("rlhfd_(nccl|relay|evaluate|eval|evals|metrics_tokens|weights_(sent_on|direct)|reference|"
-                         "answer_faults|fetch|program|programs|judge)")
+                         "answer_faults|fetch|program|programs|judge|reward_model|reward_models|reward_ensemble|preference)")
 
 
 class Catalogue(unittest.TestCase):
