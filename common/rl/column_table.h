@@ -42,6 +42,8 @@ enum column_range { RANGE_ANY, RANGE_FINITE, RANGE_LOGP, RANGE_WIDE };
       "weighted sum of the completion's scores") \
     X(6, INAPPLICABLE, inapplicable, SEQUENCE, U8, REWARDER, WIDE, "", "", \
       "1: the scorer does not apply to the completion, its score is none, and the reward is without it; absent where all apply") \
+    X(7, ENSEMBLE_STD, ensemble_std, SEQUENCE, F64, REWARDER, FINITE, "", "", \
+      "standard deviation among an ensemble's scores of the completion, of several ensembles the largest; absent without one") \
     X(33, LOGP, logp, TOKEN, F64, LEARNER, ANY, "", "", \
       "log-probability of the token under the weights that are being trained") \
     X(34, PROXIMAL_LOGP, proximal_logp, TOKEN, F64, LEARNER, ANY, "learner.ratio_to", "proximal", \

@@ -56,6 +56,20 @@ static double sum_of(const struct stage_list *list, const struct group *group, u
     return sum;
 }
 
+/* The largest of the scorers'. */
+static void join_spread(const struct stage_list *list, const struct column_list *const *values,
+                        struct group *group)
+{
+    double *spread = NULL;
+    for (size_t s = 0; s < list->scorers; s++) {
+        const struct column_values *own = column_list_find(values[s], COLUMN_ENSEMBLE_STD);
+        if (own && !spread)
+            spread = group_add(group, COLUMN_ENSEMBLE_STD, 1);
+        for (uint32_t i = 0; own && i < group->completions; i++)
+            spread[i] = fmax(spread[i], column_number(own->data, own->dtype, i));
+    }
+}
+
 err_t reward_join(const struct stage_list *list, const struct column_list *const *values,
                   struct group *group)
 {
@@ -77,5 +91,6 @@ err_t reward_join(const struct stage_list *list, const struct column_list *const
     double *reward = group_add(group, COLUMN_REWARD, 1);
     for (uint32_t i = 0; i < group->completions; i++)
         reward[i] = sum_of(list, group, i);
+    join_spread(list, values, group);
     return OK;
 }

@@ -56,11 +56,13 @@ struct stage_context {
     void **shared;
 };
 
-/* Every scorer fills its share of these, and no other column: a score of each completion and, where
- * the scorer does not apply to some, which (COLUMN_INAPPLICABLE). The pipeline joins the shares in
- * the recipe's order, once all scorers are done: no scorer can need them. */
+/* Every scorer fills its share of these, and no other column: a score of each completion. Where the
+ * scorer does not apply to some, it says to which (COLUMN_INAPPLICABLE). An ensemble adds how far
+ * its models are apart (COLUMN_ENSEMBLE_STD). The pipeline joins the shares in the recipe's order,
+ * once all scorers are done: no scorer can need them. */
 #define STAGE_SCORES                                                                               \
-    (COLUMN_BIT(COLUMN_SCORES) | COLUMN_BIT(COLUMN_REWARD) | COLUMN_BIT(COLUMN_INAPPLICABLE))
+    (COLUMN_BIT(COLUMN_SCORES) | COLUMN_BIT(COLUMN_REWARD) | COLUMN_BIT(COLUMN_INAPPLICABLE) |     \
+     COLUMN_BIT(COLUMN_ENSEMBLE_STD))
 
 struct stage_class {
     const char *name, *help; // name: the value of kind in the recipe

@@ -6,6 +6,7 @@
  * (./dev bench rewarder_kills). */
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/jsonl.h"
 #include "learner/store/history.h"
 #include "model/scores.h"
 #include "rewarder/scorers/ensemble.h"
@@ -127,6 +128,7 @@ static void assert_same_run(const struct ring *a, const struct ring *b, int roun
 /* ---- what the scores are */
 
 struct alone {
+    double spread; // sum of standard deviations
     struct backend *be;
     struct model *model[MODELS];
     struct scores *scores[MODELS];
@@ -153,9 +155,28 @@ static void compare_group(void *arg, const struct group *group)
         const double want = ensemble_score(ENSEMBLE_LOWER_BOUND, COEF, each, MODELS, &std);
         const double *got = group_values(group, COLUMN_SCORES, i);
         assert_true(got[0] == want && std > 0);
+        assert_true(group_value(group, COLUMN_ENSEMBLE_STD, i) == std);
         assert_true(group_value(group, COLUMN_REWARD, i) == got[0] + 0.25 * got[1]);
+        alone->spread += std;
         alone->compared++;
     }
+}
+
+/* The mean of the rounds' figures in metrics.jsonl. */
+static double told_spread(const struct ring *ring)
+{
+    SCOPED(jsonl) lines = NULL;
+    SCOPED_MEM char *path = file_join(ring->run, "metrics.jsonl");
+    double sum = 0;
+    assert_ok(jsonl_open(path, &lines));
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        SCOPED_VALUE(bytes) text = {0};
+        SCOPED_JSON json_t *line = NULL;
+        assert_ok(jsonl_row(lines, round, &text));
+        assert_ok(json_parse((const char *)text.data, text.len, path, &line));
+        sum += json_real_value(json_object_get(line, "ensemble_std_mean"));
+    }
+    return sum / ROUNDS;
 }
 
 static void compare_scores(const struct task *task, const struct ring *ring)
@@ -168,6 +189,7 @@ static void compare_scores(const struct task *task, const struct ring *ring)
     }
     each_group(ring, ROUNDS, compare_group, &alone);
     assert_int_equal(alone.compared, ROUNDS * GROUPS * 4);
+    assert_near(told_spread(ring), alone.spread / alone.compared, 1e-9);
     for (int m = 0; m < MODELS; m++) {
         scores_free(alone.scores[m]);
         model_free(alone.model[m]);

@@ -30,6 +30,7 @@
     X(reward_clipped_share, SHOWN, "share of those that learner.reward.clip held; null: nothing clips") \
     X(overlong_share, SHOWN, "share of completions within or beyond learner.reward.overlong_buffer; null: there is none") \
     X(repeated_share, SHOWN, "share of n-grams that occurred before in their completion (learner.reward.repeat_ngram), mean per completion; null: none are looked for") \
+    X(ensemble_std_mean, SHOWN, "standard deviation among an ensemble of reward models, mean per completion that has one; null: none has") \
     X(success, SHOWN, "share of completions whose every score reached 1") \
     X(truncated_share, SHOWN, "share of completions that ended at their longest, without an end token") \
     X(stale_token_share, SHOWN, "share of the tokens to train that learner.max_token_lag masked") \

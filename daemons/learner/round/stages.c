@@ -347,12 +347,26 @@ static void report_lengths(const struct round_run *run)
     run->report->length_mean = tokens / (double)run->batch->columns->sequences;
 }
 
+/* NaN: no ensemble scored. */
+static void report_ensembles(const struct round_run *run)
+{
+    double sum = 0, count = 0;
+    for (size_t g = 0; g < run->round->groups; g++)
+        for (uint32_t i = 0; i < run->groups[g]->completions; i++)
+            if (group_values(run->groups[g], COLUMN_ENSEMBLE_STD, i)) {
+                sum += group_value(run->groups[g], COLUMN_ENSEMBLE_STD, i);
+                count++;
+            }
+    run->report->ensemble_std_mean = sum / count;
+}
+
 static err_t report(struct round_run *run)
 {
     const struct columns *columns = run->batch->columns;
     report_rewards(run);
     report_lag(run);
     report_lengths(run);
+    report_ensembles(run);
     run->report->kl_reference = mean_kl(columns);
     values_report(run->round, columns, run->report);
     return OK;

@@ -175,17 +175,25 @@ static err_t read_sequences(const struct group *group, struct sequence *ret)
 
 /* Of completion i; score (members, completions). */
 static double join(const struct ensemble_stage *stage, const float *score, uint32_t i,
-                   uint32_t completions)
+                   uint32_t completions, double *ret_std)
 {
-    double each[RECIPE_TEXTS], std;
+    double each[RECIPE_TEXTS];
     for (size_t m = 0; m < stage->members; m++)
         each[m] =
             ((double)score[m * completions + i] - stage->member[m].mean) / stage->member[m].std;
-    const double joint =
-        ensemble_score(stage->keys->aggregate, stage->keys->coef, each, stage->members, &std);
-    if (stage->members > 1)
-        metric_observe(&disagreement, std);
-    return joint;
+    return ensemble_score(stage->keys->aggregate, stage->keys->coef, each, stage->members, ret_std);
+}
+
+/* The scorer's columns. */
+static void add_scores(const struct ensemble_stage *stage, const float *score, struct group *to)
+{
+    double *joint = group_add(to, COLUMN_SCORES, 1), unused;
+    double *spread = stage->members > 1 ? group_add(to, COLUMN_ENSEMBLE_STD, 1) : NULL;
+    for (uint32_t i = 0; i < to->completions; i++) {
+        joint[i] = join(stage, score, i, to->completions, spread ? &spread[i] : &unused);
+        if (spread)
+            metric_observe(&disagreement, spread[i]);
+    }
 }
 
 static err_t score_group(struct ensemble_stage *stage, struct stage_call *call)
@@ -202,9 +210,7 @@ static err_t score_group(struct ensemble_stage *stage, struct stage_call *call)
         if (err_failed(failed))
             return stage->members > 1 ? err_wrap(failed, "paths[%zu]", m) : failed;
     }
-    double *to = group_add(call->added, COLUMN_SCORES, 1);
-    for (uint32_t i = 0; i < n; i++)
-        to[i] = join(stage, score, i, n);
+    add_scores(stage, score, call->added);
     return OK;
 }
 

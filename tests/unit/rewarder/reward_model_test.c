@@ -166,6 +166,8 @@ static void ensembles_join_what_each_model_says(void **state)
         assert_true(s[4] == fmin(s[0], fmin(s[1], s[2])));
         assert_near(s[5], mean - 0.5 * sqrt(square / 3), 1e-12);
         assert_near(s[6], z_mean - 2 * z_square / 3, 1e-12);
+        assert_near(group_value(&group, COLUMN_ENSEMBLE_STD, i),
+                    fmax(sqrt(square / 3), sqrt(z_square / 3)), 1e-12);
     }
     column_list_done(&group.columns);
     assert_true(shown("rlhfd_reward_ensemble_std_count") == 4 * COMPLETIONS);

@@ -393,6 +393,9 @@ static void a_report_tells_of_rewards_lag_and_distance(void **)
     s.bench.group[0]->completion[1].span[0].version = 36;
     s.bench.place[0].age = 18;
     drop_reference(&s, 5);
+    double *spread = group_add(s.bench.group[1], COLUMN_ENSEMBLE_STD, 1);
+    for (int i = 0; i < K; i++) // one group alone has been scored by an ensemble
+        spread[i] = i + 0.5;
     run_before(&s, "report");
     assert_ok(run_stage(&s, "report"));
     double reward = 0, kl = 0, tokens = 0;
@@ -407,6 +410,7 @@ static void a_report_tells_of_rewards_lag_and_distance(void **)
     }
     assert_near(s.report.reward_mean, reward, 1e-14);
     assert_near(s.report.length_mean, tokens, 1e-14);
+    assert_near(s.report.ensemble_std_mean, K / 2.0, 1e-14);
     assert_near(s.report.kl_reference, kl, 1e-14);
     assert_near(s.report.lag_mean, 2.0 / GROUPS, 1e-15);
     assert_near(s.report.lag_max, 2, 0);
@@ -423,6 +427,7 @@ static void a_round_without_a_reference_reports_none(void **)
     assert_ok(stages_run(&s.run));
     assert_null(s.run.batch->columns->at[COLUMN_REFERENCE_LOGP]);
     assert_true(isnan(s.report.kl_reference) && isnan(s.report.figures.kl_token));
+    assert_true(isnan(s.report.ensemble_std_mean));
     stage_close(&s);
 }
 
