@@ -143,6 +143,13 @@ static inline bool objective_is_reward(const struct objective_row *row)
     return row->outputs & OUTPUT_VALUE && !(row->outputs & OUTPUT_LOGP);
 }
 
+/* Whether it trains a model that judges completions, a reward model or a pairwise preference model:
+ * rlhfctl reward train's. A ring has a policy to train. */
+static inline bool objective_is_judge(const struct objective_row *row)
+{
+    return objective_is_reward(row) || row->data == DATA_COMPARISONS;
+}
+
 /* The terms of rows that a row with these settings has slopes of, a bit each; and their columns. */
 static inline unsigned objective_terms(const struct objective_row *row,
                                        const struct objective_config *config)

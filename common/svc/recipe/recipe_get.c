@@ -24,7 +24,7 @@ err_t recipe_require(const struct recipe *recipe, const char *key)
 err_t recipe_require_policy(const struct recipe *recipe)
 {
     const char *objective = recipe->learner.objective;
-    if (!objective_is_reward(objective_row(objective)))
+    if (!objective_is_judge(objective_row(objective)))
         return OK;
     return recipe_wrong(recipe, "learner.objective",
                         "%s trains a reward model (rlhfctl reward train), and a ring a policy; "

@@ -36,7 +36,7 @@ static err_t check_objective(const struct recipe *recipe, bool reward)
     struct objective_config settings;
     TRY(settings_objective(recipe, &objective, &settings));
     const struct objective_row *row = &objective->row;
-    if (reward || objective_is_reward(row))
+    if (reward || objective_is_judge(row))
         return reward_check(recipe, row, reward);
     const bool imitates = row->data == DATA_DEMONSTRATIONS;
     if (imitates || objective_has_critic(row) || lacks_columns(objective, &settings))
@@ -223,7 +223,7 @@ err_t offline_open(const struct recipe *recipe, bool reward, struct offline *o)
     TRY(check_run(recipe, reward));
     TRY(file_make_directories(recipe->directory));
     take_recipe(recipe, o);
-    o->reward = reward;
+    o->reward = objective_is_reward(objective_row(recipe->learner.objective));
     TRY(loop_new(&o->loop));
     TRY(open_models(o));
     TRY(read_rows(o));

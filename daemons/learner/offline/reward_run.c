@@ -11,7 +11,7 @@ static char *objectives(void)
     const struct objective_row *row;
     bytes_text(&names, "");
     for (size_t i = 0; (row = objective_row_at(i)); i++)
-        if (objective_is_reward(row))
+        if (objective_is_judge(row))
             bytes_printf(&names, "%s%s", names.len ? ", " : "", row->name);
     return (char *)names.data;
 }
@@ -24,7 +24,7 @@ err_t reward_check(const struct recipe *recipe, const struct objective_row *row,
                             "%s trains a reward model (rlhfctl reward train); rlhfctl train takes "
                             "those that train a policy",
                             row->name);
-    if (!objective_is_reward(row))
+    if (!objective_is_judge(row))
         return recipe_wrong(recipe, "learner.objective",
                             "%s trains a policy; rlhfctl reward train allows %s", row->name, names);
     if (recipe->learner.reference.kind != RECIPE_REFERENCE_NONE)

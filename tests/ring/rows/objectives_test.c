@@ -32,8 +32,7 @@ static bool has(const char *list, const char *word)
 static bool is_chosen(const struct objective_row *row)
 {
     const char *list = getenv("RLHFD_OBJECTIVES");
-    if (row->data == DATA_DEMONSTRATIONS || row->data == DATA_MIXTURE ||
-        row->data == DATA_COMPARISONS || objective_is_reward(row))
+    if (row->data == DATA_DEMONSTRATIONS || row->data == DATA_MIXTURE || objective_is_judge(row))
         return false;
     return (list && strcmp(list, "all") == 0) || has(list ? list : by_itself, row->name);
 }

@@ -180,7 +180,7 @@ static void a_chunk_has_the_model_before_it_as_reference(void **state)
 
 /* ---- rows of the table of objectives */
 
-static const char by_itself[] = "kto,bco,beta_dpo,simpo,pairwise_preference,pl_dpo,tba,tdpo2";
+static const char by_itself[] = "kto,bco,beta_dpo,simpo,pl_dpo,tba,tdpo2";
 
 static bool has(const char *list, const char *word)
 {
@@ -195,20 +195,11 @@ static bool is_chosen(const struct objective_row *row)
     return (list && strcmp(list, "all") == 0) || has(list ? list : by_itself, row->name);
 }
 
-/* As many rows of each kind: of half the pairs both orders are compared. */
 static const char *rows_for(enum objective_data data)
 {
-    if (data == DATA_COMPARISONS)
-        return "data.train=a.jsonl";
     return data == DATA_PAIRS    ? "data.train=[a.jsonl, b.jsonl]"
            : data == DATA_LABELS ? "data.train=labels.jsonl"
                                  : "data.train=lists.jsonl";
-}
-
-/* Of two answers and their prompt, or of a prompt alone. */
-static const char *longest_for(enum objective_data data)
-{
-    return data == DATA_COMPARISONS ? "data.max_prompt_tokens=100" : "data.max_prompt_tokens=32";
 }
 
 /* More keys of the learner. The reference of whole rows is the learner's; here it moves. */
@@ -239,14 +230,9 @@ static bool repeats(const struct place *place, const struct objective_row *row)
                *killed = testing_path(place->directory, again),
                *log = testing_path(place->directory, "log"),
                *reference = refers ? "rewarder.reference=frozen" : "rewarder.reference=none";
-    const char *words[] = {"train", place->recipe,
-                           "--run", run,
-                           "--set", learner,
-                           "--set", reference,
-                           "--set", rows_for(row->data),
-                           "--set", longest_for(row->data),
-                           "--set", "eval.every=5",
-                           NULL};
+    const char *words[] = {"train", place->recipe,  "--run",   run,     "--set",
+                           learner, "--set",        reference, "--set", rows_for(row->data),
+                           "--set", "eval.every=5", NULL};
     struct process train = process_start_words(log, "rlhfctl", words);
     const int status = process_wait(&train, RUN_MS);
     if (status && is_refused(log))
@@ -274,7 +260,7 @@ static void rows_of_objectives_repeat(void **state)
     int rows = 0;
     for (size_t i = 0; (row = objective_row_at(i)); i++)
         rows += is_chosen(row) && repeats(*state, row);
-    assert_true(rows >= 8 || getenv("RLHFD_OBJECTIVES"));
+    assert_true(rows >= 7 || getenv("RLHFD_OBJECTIVES"));
     print_message("%d objectives\n", rows);
 }
 

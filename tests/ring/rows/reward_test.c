@@ -154,9 +154,7 @@ static void what_cannot_be_is_refused(void **state)
 {
     const struct place *place = *state;
     char *output;
-    refuses(place, "learner.objective=sft",
-            "sft trains a policy; rlhfctl reward train allows "
-            "bradley_terry");
+    refuses(place, "learner.objective=sft", "sft trains a policy; rlhfctl reward train allows ");
     refuses(place, "learner.reward_model.pad_token=", "token 1 ends texts");
     refuses(place, "learner.reward_model.pad_token=<|end|>", "<|end|>: token 1 ends texts");
     refuses(place, "learner.reward_model.pad_token=nothing", "'nothing' is no token");
