@@ -35,7 +35,7 @@
     S(traced, ADD) S(gaps_over_c, ADD)     /* How many have an advantage by GAE, and w above c_bar. */ \
     S(value, ADD)              /* The critic's loss without its coefficient. */ \
     S(values, ADD) S(value_clipped, ADD)   /* How many tokens have a value, and how many the limit held. */ \
-    S(vpred, ADD) S(returns, ADD) S(returns_square, ADD) S(error, ADD) S(error_square, ADD)
+    S(vpred, ADD) S(vpred_square, ADD) S(returns, ADD) S(returns_square, ADD) S(error, ADD) S(error_square, ADD)
 
 #define RL_FIGURES(X) \
     X(loss, MEAN, t->policy + t->kl + t->rows + t->terms, \
@@ -93,12 +93,16 @@
     X(value_clip_frac, MEAN, SHARE(t->value_clipped, t->values), \
       "share of tokens whose value was clipped") \
     X(value_mean, MEAN, SHARE(t->vpred, t->values), \
-      "mean value of the critic being trained") \
+      "mean value of the critic, or score of the reward model, being trained") \
     X(returns_mean, MEAN, SHARE(t->returns, t->values), \
-      "mean of the critic's targets") \
+      "mean of its targets") \
     X(explained_variance, MEAN, \
       1 - SHARE(t->error_square - t->error * t->error / t->values, t->returns_square - t->returns * t->returns / t->values), \
-      "share of the variance of the targets that the critic explains: 1 at best, 0 for a constant")
+      "share of the variance of the targets that it explains: 1 at best, 0 for a constant") \
+    X(value_correlation, MEAN, \
+      SHARE((t->vpred_square + t->returns_square - t->error_square) / 2 - t->vpred * t->returns / t->values, \
+            sqrt((t->vpred_square - t->vpred * t->vpred / t->values) * (t->returns_square - t->returns * t->returns / t->values))), \
+      "Pearson's correlation of a critic's values, or a reward model's scores, with their targets")
 // clang-format on
 
 enum rl_figure {

@@ -39,6 +39,9 @@ static err_t check_reward(const struct objective *objective, const struct object
                   {"distance coef", config->rows.coef}};
     if (!(center >= 0 && center <= 1e6))
         return err_new(ERR_INVALID, "reward center is %g; 0 to 1e6 is allowed", center);
+    if (!(config->reward.least >= 0))
+        return err_new(ERR_INVALID, "reward least is %g; 0 and above is allowed",
+                       config->reward.least);
     for (size_t i = 0; objective_is_reward(&objective->row) && i < sizeof others / sizeof *others;
          i++)
         if (others[i].value != 0)

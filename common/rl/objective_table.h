@@ -88,7 +88,7 @@ static inline enum column row_term_column(enum row_term term)
      FIGURE_BIT(lag_ess) | FIGURE_BIT(rho_clip_frac) | FIGURE_BIT(c_clip_frac))
 #define FIGURES_OF_VALUES \
     (FIGURE_BIT(value_loss) | FIGURE_BIT(value_clip_frac) | FIGURE_BIT(value_mean) | FIGURE_BIT(returns_mean) | \
-     FIGURE_BIT(explained_variance))
+     FIGURE_BIT(explained_variance) | FIGURE_BIT(value_correlation))
 
 #define OBJECTIVES(X) ROWS_POLICY(X) ROWS_PREFERENCE(X) ROWS_VOCABULARY(X) ROWS_REWARD(X)
 // clang-format on

@@ -70,4 +70,6 @@ struct reward_config {
     /* Factor of the squared sum of a pair's scores, which holds them near 0 (Eisenstein 2023); 0:
      * none. */
     double center;
+    /* The difference of rewards above which two completions are a pair. */
+    double least;
 };

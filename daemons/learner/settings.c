@@ -184,7 +184,8 @@ err_t settings_objective(const struct recipe *recipe, const struct objective **r
         set_critic(&learner->ppo, &config);
     TRY(preferences_set(recipe, &config));
     if (objective_is_reward(&objective->row))
-        config.reward.center = learner->reward_model.center_rewards_coefficient;
+        config.reward = (struct reward_config){learner->reward_model.center_rewards_coefficient,
+                                               learner->dpo.margin};
     set_rows(learner, &config);
     if (objective->row.data == DATA_REWARDS)
         set_select(&learner->select, &config.select);

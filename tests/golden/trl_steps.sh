@@ -16,7 +16,7 @@ mkdir -p "$dir"
     echo "$dir"/t16/lib/python3.*/site-packages >"$("$dir/t10/bin/python" -c 'import site; print(site.getsitepackages()[0])')/share.pth"
     "$dir/t10/bin/pip" install -q --no-deps trl==1.0.0
 }
-for group in reference dpo kto cpo orpo grpo rloo; do
+for group in reference dpo kto cpo orpo grpo rloo reward; do
     "$dir/t16/bin/python" "$here/trl_steps/steps.py" $group
 done
 "$dir/t10/bin/python" "$here/trl_steps/steps.py" bco

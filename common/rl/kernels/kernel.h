@@ -71,3 +71,4 @@ void kernel_ift(const struct pass *pass, size_t unit, size_t end);
  * (kernel_reward.c). */
 void kernel_value(const struct pass *pass, size_t unit, size_t end);
 void kernel_bradley_terry(const struct pass *pass, size_t unit, size_t end);
+void kernel_reward_regression(const struct pass *pass, size_t unit, size_t end);

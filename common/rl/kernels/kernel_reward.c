@@ -25,7 +25,8 @@ static double column_or(const struct pass *pass, enum column column, size_t i, d
 static bool is_pair(const struct pass *pass, size_t better, size_t worse)
 {
     const double *reward = pass->batch->at[COLUMN_REWARD];
-    return reward[better] > reward[worse] && is_there(pass, better) && is_there(pass, worse);
+    return reward[better] - reward[worse] > pass->config->reward.least && is_there(pass, better) &&
+           is_there(pass, worse);
 }
 
 static double pairs_of(const struct pass *pass, size_t unit, size_t end)
@@ -37,29 +38,30 @@ static double pairs_of(const struct pass *pass, size_t unit, size_t end)
     return pairs;
 }
 
-static void count_pair(struct rl_tally *tally, double better, double worse)
+/* Right is what most people say; where they are split, as the row has it. */
+static void count_pair(struct rl_tally *tally, double better, double worse, double preferred)
 {
     tally->pairs += 1;
-    tally->pairs_right += better > worse;
+    tally->pairs_right += preferred < 0.5 ? worse > better : better > worse;
     tally->rewards_chosen += better;
     tally->rewards_rejected += worse;
 }
 
-/* per_pair: its factor in the update's mean. */
+/* per_pair: its factor in the update's mean. Who prefers the worse one has the same margin. */
 static void add_pair(const struct pass *pass, size_t better, size_t worse, double per_pair)
 {
     const double *value = pass->batch->at[COLUMN_VPRED], high = value[place(pass, better)],
                  low = value[place(pass, worse)],
                  margin = column_or(pass, COLUMN_MARGIN, better, 0),
                  preferred = column_or(pass, COLUMN_PREFERRED, better, 1), z = high - low,
-                 center = pass->config->reward.center * per_pair;
-    const double slope = preferred * sigmoid(margin - z) - (1 - preferred) * sigmoid(z + margin);
+                 center = pass->config->reward.center * per_pair,
+                 slope = preferred * sigmoid(margin - z) - (1 - preferred) * sigmoid(margin + z);
     pass->tally->policy -= per_pair * (preferred * log_sigmoid(z - margin) +
                                        (1 - preferred) * log_sigmoid(-z - margin));
     pass->tally->terms += center * (high + low) * (high + low);
     pass->slopes->value[place(pass, better)] += 2 * center * (high + low) - per_pair * slope;
     pass->slopes->value[place(pass, worse)] += 2 * center * (high + low) + per_pair * slope;
-    count_pair(pass->tally, high, low);
+    count_pair(pass->tally, high, low, preferred);
 }
 
 void kernel_bradley_terry(const struct pass *pass, size_t unit, size_t end)
@@ -69,4 +71,29 @@ void kernel_bradley_terry(const struct pass *pass, size_t unit, size_t end)
         for (size_t j = unit; j < end; j++)
             if (is_pair(pass, i, j))
                 add_pair(pass, i, j, 1 / (pairs * pass->totals->units));
+}
+
+static void count_value(struct rl_tally *tally, double v, double target)
+{
+    const double error = target - v;
+    tally->values += 1;
+    tally->vpred += v;
+    tally->vpred_square += v * v;
+    tally->returns += target;
+    tally->returns_square += target * target;
+    tally->error += error;
+    tally->error_square += error * error;
+}
+
+void kernel_reward_regression(const struct pass *pass, size_t unit, size_t end)
+{
+    for (size_t i = unit; i < end; i++) {
+        if (!is_there(pass, i))
+            continue;
+        const double v = pass->batch->at[COLUMN_VPRED][place(pass, i)],
+                     target = pass->batch->at[COLUMN_REWARD][i];
+        pass->tally->policy += (v - target) * (v - target) / pass->totals->sequences;
+        pass->slopes->value[place(pass, i)] += 2 * (v - target) / pass->totals->sequences;
+        count_value(pass->tally, v, target);
+    }
 }

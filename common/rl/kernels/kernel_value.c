@@ -27,6 +27,7 @@ static void count(struct rl_tally *tally, double v, double target, bool clipped)
     tally->values += 1;
     tally->value_clipped += clipped;
     tally->vpred += v;
+    tally->vpred_square += v * v;
     tally->returns += target;
     tally->returns_square += target * target;
     tally->error += error;

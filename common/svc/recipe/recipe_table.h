@@ -363,6 +363,7 @@
     C(head, recipe_critic_head, "normal", FIXED, "zero|normal", \
       "where the score's head starts if model.path has none: 0, or N(0, 0.02^2) drawn from run.seed, as transformers and TRL have it") \
     X(text,   pad_token, "", FIXED, TEXT(0, 256), "token that pads sequences in the written model's files, which must not end texts; empty: the model's own") \
+    X(flag,   standardize, "false", FIXED, ANY, "reward_regression: ratings are trained as their distance from data.train's mean in its standard deviations (RUN/ratings.json has both)") \
     X(number, center_rewards_coefficient, "0.0", FIXED, FROM(0, 1e6), "factor of the squared sum of a pair's scores, which holds their mean near 0 (Eisenstein 2023); 0: none")
 
 #define RECIPE_KL(X, C, G) \

@@ -1,6 +1,7 @@
 #include "learner/offline/dataset.h"
 #include "base/mem.h"
 #include "learner/offline/comparisons.h"
+#include "learner/offline/rated.h"
 #include <string.h>
 
 struct taking {
@@ -92,13 +93,18 @@ static void put_group(void *rows, struct group *group)
 static err_t take(void *arg, const json_t *row, const char *name, uint64_t *ret_made)
 {
     const struct taking *taking = arg;
+    const struct dataset_rules *rules = taking->rules;
     SCOPED_VALUE(row_tokens) tokens = {0};
-    double reward[ROW_SIDES];
-    TRY(row_encode(taking->rules->rows, row, name, &tokens));
-    TRY(rewards_of(&tokens, name, reward));
-    *ret_made = fits(taking->rules, &tokens);
-    if (*ret_made)
-        put_group(taking->to, group_of(&tokens, taking->rules->temperature, reward));
+    struct rating rating = {0};
+    TRY(row_encode(rules->rows, row, name, &tokens));
+    TRY(rules->rated ? rated_row(rules->rated, row, name, rules->rows->end, &tokens, &rating)
+                     : rewards_of(&tokens, name, rating.reward));
+    *ret_made = fits(rules, &tokens);
+    if (!*ret_made)
+        return OK;
+    struct group *group = group_of(&tokens, rules->temperature, rating.reward);
+    rating_put(&rating, group);
+    put_group(taking->to, group);
     return OK;
 }
 
@@ -142,6 +148,7 @@ struct digest dataset_digest(const struct dataset *rows)
             const double reward = group_value(group, COLUMN_REWARD, i);
             put_tokens(hash, group->completion[i].token, group->completion[i].tokens);
             hash_put(hash, &reward, sizeof reward);
+            rating_hash(group, i, hash);
         }
     }
     return hash_end(hash);

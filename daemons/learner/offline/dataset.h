@@ -15,6 +15,8 @@
 
 struct dataset_rules {
     const struct row_rules *rows;
+    /* Of a reward model, which takes other rows (rated.h); NULL: a policy's. */
+    const struct objective_row *rated;
     int prompt_tokens, tokens; // of a prompt, of a completion, at most
     float temperature;         // by which logits are divided
     /* NULL: completions are trained as they are; else the labels behind two of them */

@@ -43,6 +43,15 @@ static void blank(struct round_report *report)
     report->generator_idle_s = report->generator_busy_s = report->learner_idle_s = NAN;
 }
 
+/* Of pairs, or of ratings. */
+static void show_figures(const struct rl_figures *figures)
+{
+    if (isfinite(figures->rewards_accuracy))
+        printf("  accuracy %.3f  margin %.4f", figures->rewards_accuracy, figures->rewards_margin);
+    if (isfinite(figures->value_correlation))
+        printf("  correlation %.3f", figures->value_correlation);
+}
+
 static void show(struct offline *o, const struct round_report *r)
 {
     enum { EVERY_MS = 5000 };
@@ -54,10 +63,9 @@ static void show(struct offline *o, const struct round_report *r)
     o->shown_ms = clock_ms();
     const double seconds = clock_s() - o->begun_s;
     printf("round %" PRIu64 "/%" PRIu64 "  loss %.4f", done, all, r->figures.loss);
-    if (isfinite(r->figures.rewards_accuracy))
-        printf("  accuracy %.3f  margin %.4f", r->figures.rewards_accuracy,
-               r->figures.rewards_margin);
-    printf("  lr %.2e  grad norm %.3g  %.0f tok/s\n", r->lr, r->grad_norm, o->tokens / seconds);
+    show_figures(&r->figures);
+    printf("  lr %.2e  grad norm %.3g  %.0f %s/s\n", r->lr, r->grad_norm, o->tokens / seconds,
+           o->reward ? "scores" : "tok");
     fflush(stdout);
 }
 
@@ -112,9 +120,7 @@ static err_t try_held_out(struct offline *o)
     TRY(referee_fill_held_out(o));
     TRY(updates_measure(o->updates, &round, o->held_out.group, &trial.figures));
     printf("version %" PRIu64 ": held-out loss %.4f", at->version, trial.figures.loss);
-    if (isfinite(trial.figures.rewards_accuracy))
-        printf("  accuracy %.3f  margin %.4f", trial.figures.rewards_accuracy,
-               trial.figures.rewards_margin);
+    show_figures(&trial.figures);
     printf("\n");
     fflush(stdout);
     return trials_write(o->trials, &trial);

@@ -153,7 +153,9 @@ static err_t read_rows(struct offline *o)
     if (objective_row(recipe->learner.objective)->data == DATA_COMPARISONS)
         TRY(comparisons_open(recipe, tokenizer, &comparison));
     const int64_t longest = settings_longest(recipe, config) - recipe->data.max_prompt_tokens;
+    const struct objective_row *objective = objective_row(recipe->learner.objective);
     const struct dataset_rules rules = {.rows = &rows,
+                                        .rated = o->reward ? objective : NULL,
                                         .prompt_tokens = (int)recipe->data.max_prompt_tokens,
                                         .tokens = (int)longest,
                                         .temperature = (float)recipe->generator.temperature,
@@ -161,6 +163,8 @@ static err_t read_rows(struct offline *o)
     TRY(dataset_read(&recipe->data.train, "data.train", &rules, recipe->data.shuffle,
                      (uint64_t)recipe->run.seed, &o->rows));
     TRY(read_held_out(o, &rules));
+    if (o->reward)
+        TRY(reward_standardize(recipe, &o->rows, &o->held_out));
     TRY(chunks_plan(recipe, &o->rows, &o->chunks));
     o->referred = mem_array(o->rows.count, sizeof *o->referred);
     o->held_referred = mem_array(o->held_out.count + 1, sizeof *o->held_referred);

@@ -1,8 +1,12 @@
 #include "learner/offline/reward_run.h"
 #include "base/bytes.h"
+#include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "model/text/tokenizer.h"
 #include "svc/recipe/recipe_place.h"
+#include <math.h>
+#include <string.h>
 
 /* The names of the objectives that train one, joined by ", ". The caller's. */
 static char *objectives(void)
@@ -27,6 +31,9 @@ err_t reward_check(const struct recipe *recipe, const struct objective_row *row,
     if (!objective_is_judge(row))
         return recipe_wrong(recipe, "learner.objective",
                             "%s trains a policy; rlhfctl reward train allows %s", row->name, names);
+    if (row->unit != OBJECTIVE_SEQUENCE && recipe->learner.reward_model.standardize)
+        return recipe_wrong(recipe, "learner.reward_model.standardize",
+                            "true is of ratings, and %s compares; allowed: false", row->name);
     if (recipe->learner.reference.kind != RECIPE_REFERENCE_NONE)
         return recipe_wrong(recipe, "learner.reference.kind",
                             "a reward model has no reference; allowed: none");
@@ -69,4 +76,51 @@ err_t reward_pad(const struct recipe *recipe, const struct tokenizer *tokenizer,
                             token, *token ? ": " : "the pad token of model.path: ", "", id);
     config->pad = id;
     return OK;
+}
+
+/* ---- ratings in standard deviations */
+
+struct ratings {
+    double count, mean, squares; // squares: of the distances from the mean
+};
+
+/* Welford's: exact enough for ratings far from 0. */
+static struct ratings ratings_of(const struct dataset *rows)
+{
+    struct ratings r = {0};
+    for (uint64_t g = 0; g < rows->count; g++)
+        for (uint32_t i = 0; i < rows->group[g]->completions; i++) {
+            const double x = group_value(rows->group[g], COLUMN_REWARD, i), before = x - r.mean;
+            r.count++;
+            r.mean += before / r.count;
+            r.squares += before * (x - r.mean);
+        }
+    return r;
+}
+
+static void standardize(struct dataset *rows, double mean, double std)
+{
+    for (uint64_t g = 0; g < rows->count; g++) {
+        double *reward = (double *)group_values(rows->group[g], COLUMN_REWARD, 0);
+        for (uint32_t i = 0; i < rows->group[g]->completions; i++)
+            reward[i] = (reward[i] - mean) / std;
+    }
+}
+
+err_t reward_standardize(const struct recipe *recipe, struct dataset *rows,
+                         struct dataset *held_out)
+{
+    const struct ratings r = ratings_of(rows);
+    const double std = sqrt(r.squares / r.count);
+    if (!recipe->learner.reward_model.standardize)
+        return OK;
+    if (!(std > 0))
+        return recipe_wrong(recipe, "learner.reward_model.standardize",
+                            "true, and all ratings of data.train are %g; allowed: false", r.mean);
+    standardize(rows, r.mean, std);
+    standardize(held_out, r.mean, std);
+    SCOPED_MEM char *path = file_join(recipe->directory, "ratings.json");
+    SCOPED_MEM char *text =
+        mem_printf("{\"count\": %.0f, \"mean\": %.17g, \"std\": %.17g}\n", r.count, r.mean, std);
+    return file_write(path, text, strlen(text));
 }

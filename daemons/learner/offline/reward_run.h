@@ -6,6 +6,7 @@
  *
  * Owner: the main thread. */
 #pragma once
+#include "learner/offline/dataset.h"
 #include "model/model.h"
 #include "rl/objective_table.h"
 #include "svc/recipe/recipe.h"
@@ -21,3 +22,9 @@ err_t reward_check(const struct recipe *recipe, const struct objective_row *row,
  * is an end token. */
 err_t reward_pad(const struct recipe *recipe, const struct tokenizer *tokenizer,
                  struct model *model);
+
+/* learner.reward_model.standardize: the rewards of both become their distance from the mean of the
+ * first's, in its standard deviations; RUN/ratings.json has the two. Without the key nothing
+ * happens. INVALID: all ratings are the same. */
+err_t reward_standardize(const struct recipe *recipe, struct dataset *rows,
+                         struct dataset *held_out);

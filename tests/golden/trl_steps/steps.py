@@ -13,17 +13,18 @@ import tempfile
 import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MODEL, REFERENCE = os.path.join(HERE, "../llama_tied"), os.path.join(HERE, "reference")
+MODEL, REFERENCE, REWARD = (os.path.join(HERE, name) for name in ("../llama_tied", "reference", "../scores/llama"))
 PAD, EOS, VOCABULARY, STRIDE = 0, 1, 40, 61
 LR, EPS = 0.1, 1.0
 torch.set_num_threads(1)
 
 
 def load(path=MODEL):
-    return LlamaForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager")
+    kind = LlamaForSequenceClassification if path == REWARD else LlamaForCausalLM
+    return kind.from_pretrained(path, dtype=torch.float32, attn_implementation="eager")
 
 
 def tokenizer(side="right"):
@@ -218,6 +219,97 @@ def bco():
         model=model, ref_model=load(REFERENCE), processing_class=tokenizer(), train_dataset=labelled(),
         args=BCOConfig(**arguments(folder, per_device_train_batch_size=7, max_steps=1, max_length=60, **s))), bco_rows)
     return {"bco": found}
+
+
+# ---- reward models
+
+def rated():
+    """Sequences of several lengths that end; the two of a row begin with its prompt."""
+    torch.manual_seed(11)
+    rows = []
+    for prompt, chosen, rejected, margin in zip((3, 6, 2, 5), (5, 4, 9, 6), (7, 4, 3, 8), (0.5, 0.0, 1.25, -0.25)):
+        draw = [torch.randint(2, 24, (n,)).tolist() for n in (prompt, chosen, rejected)]
+        rows.append({"chosen_ids": draw[0] + draw[1] + [EOS], "rejected_ids": draw[0] + draw[2] + [EOS], "margin": margin})
+    return rows
+
+
+def compared(inputs):
+    """Chosen ones, then as many rejected ones; the prompt is what both begin with."""
+    ids = [[int(t) for t, m in zip(*row) if m] for row in zip(inputs["input_ids"], inputs["attention_mask"])]
+    half, rows = len(ids) // 2, []
+    for i, (a, b) in enumerate(zip(ids[:half], ids[half:])):
+        same = next(n for n in range(len(a)) if a[n] != b[n])
+        rows.append({"prompt": a[:same], "chosen": a[same:], "rejected": b[same:]} |
+                    ({"margin": float(inputs["margin"][i])} if "margin" in inputs else {}))
+    return {"rows": rows}
+
+
+def reward_case(margin, settings):
+    from trl import RewardConfig, RewardTrainer
+    rows = [row if margin else {k: v for k, v in row.items() if k != "margin"} for row in rated()]
+    return run(lambda model, folder: RewardTrainer(
+        model=model, processing_class=tokenizer(), train_dataset=Dataset.from_list(rows),
+        args=RewardConfig(**arguments(folder, per_device_train_batch_size=4, max_steps=1, max_length=None, **settings))),
+        compared, policy=REWARD)
+
+
+def stepped(rows, loss_of):
+    """What no trainer has: a step of PyTorch's AdamW by transformers' scores of whole sequences, padded."""
+    model = load(REWARD)
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    ids = [row["prompt"] + completion for row in rows for completion in row["completions"]]
+    most = max(map(len, ids))
+    batch = torch.tensor([i + [PAD] * (most - len(i)) for i in ids])
+    scores = model(input_ids=batch, attention_mask=(batch != PAD).long()).logits.squeeze(-1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, eps=EPS, weight_decay=0)
+    loss = loss_of(scores)
+    loss.backward()
+    optimizer.step()
+    return {"rows": rows, "loss": float(loss.detach()), "change": change(model, before)}
+
+
+def ranked():
+    """Three or four completions of a prompt, with equal ratings among them."""
+    torch.manual_seed(13)
+    return [{"prompt": torch.randint(2, 24, (n,)).tolist(), "scores": scores,
+             "completions": [torch.randint(2, 24, (3 + i % 3,)).tolist() + [EOS] for i in range(len(scores))]}
+            for n, scores in ((3, [1.0, -0.5, 1.0]), (5, [0.0, 2.0, -1.0, 0.5]), (2, [3.0, 1.0, 2.0]))]
+
+
+def split(scores, rows):
+    return torch.split(scores, [len(row["completions"]) for row in rows])
+
+
+def all_pairs(scores, rows):
+    losses = []
+    for part, row in zip(split(scores, rows), rows):
+        pairs = [(i, j) for i, a in enumerate(row["scores"]) for j, b in enumerate(row["scores"]) if a > b]
+        losses.append(-torch.stack([torch.nn.functional.logsigmoid(part[i] - part[j]) for i, j in pairs]).mean())
+    return torch.stack(losses).mean()
+
+
+def annotated(scores, rows):
+    """Each annotator's label is a pair of its own, with the row's margin."""
+    losses = []
+    for part, row in zip(split(scores, rows), rows):
+        z = part[0] - part[1]
+        each = [torch.nn.functional.logsigmoid((z if label else -z) - row["margin"]) for label in row["labels"]]
+        losses.append(-torch.stack(each).mean())
+    return torch.stack(losses).mean()
+
+
+def reward():
+    cases = {"plain": (False, {}), "margin": (True, {}), "center": (False, {"center_rewards_coefficient": 0.003}),
+             "margin, center": (True, {"center_rewards_coefficient": 0.003})}
+    found = {name: {"settings": s} | reward_case(margin, s) for name, (margin, s) in cases.items()}
+    lists = ranked()
+    labelled_pairs = [{"prompt": row["prompt"], "completions": row["completions"][:2], "margin": margin, "labels": labels}
+                      for row, margin, labels in zip(lists, (0.5, 0.0, -0.25), ([1, 1, 0], [0, 0, 1, 0], [1]))]
+    targets = torch.tensor([score for row in lists for score in row["scores"]])
+    found["ranked"] = stepped(lists, lambda scores: all_pairs(scores, lists))
+    found["labels"] = stepped(labelled_pairs, lambda scores: annotated(scores, labelled_pairs))
+    found["regression"] = stepped(lists, lambda scores: torch.nn.functional.mse_loss(scores, targets))
+    return {name: {"start": "scores/llama"} | case for name, case in found.items()}
 
 
 # ---- trainers that draw

@@ -3,6 +3,7 @@
  * reward model for others. */
 #include "base/bytes.h"
 #include "ring/rows/rows_kit.h"
+#include <math.h>
 
 enum { ROWS = 60, HELD_OUT = 12, GROUPS = 6, EPOCHS = 3 };
 
@@ -21,6 +22,43 @@ static void put_rows(const char *directory, const char *name, int first, int cou
                      "\" no%s\"}\n",
                      i, i % 2 ? " so" : "", i % 3 ? " not at all" : "");
     assert_ok(file_write(path, text.data, text.len));
+}
+
+static void put_text(const char *directory, const char *name, const struct bytes *text)
+{
+    SCOPED_MEM char *path = file_join(directory, name);
+    assert_ok(file_write(path, text->data, text->len));
+}
+
+/* Answers that people rate by their length, beside each other and alone; texts without a prompt;
+ * pairs whose labels are of three people, and which are a point apart. */
+static void put_rated(const char *directory)
+{
+    SCOPED_VALUE(bytes) lists = {0}, alone = {0}, texts = {0}, labels = {0}, margins = {0};
+    for (int i = 0; i < ROWS; i++) {
+        bytes_printf(&lists,
+                     "{\"prompt\": \"is %d blue?\", \"completions\": [\" no\", \" yes it is\", "
+                     "\" yes it is so blue\"], \"scores\": [3, 4, 5]}\n",
+                     i);
+        bytes_printf(&alone,
+                     "{\"prompt\": \"is %d blue?\", \"completion\": \"%s\", \"score\": %d}\n", i,
+                     i % 3 ? " yes it is" : " no", i % 3 ? 2 : -2);
+        bytes_printf(&texts, "{\"text\": \"%d is %s\", \"score\": %g}\n", i,
+                     i % 2 ? "blue" : "not so", i % 2 ? 1.5 : -0.5);
+        bytes_printf(&labels,
+                     "{\"prompt\": \"is %d blue?\", \"chosen\": \" yes it is\", \"rejected\": "
+                     "\" no\", \"labels\": [1, %d, false]}\n",
+                     i, i % 2);
+        bytes_printf(&margins,
+                     "{\"prompt\": \"is %d blue?\", \"chosen\": \" yes it is\", \"rejected\": "
+                     "\" no\", \"margin\": %d}\n",
+                     i, 1 + i % 2);
+    }
+    put_text(directory, "lists.jsonl", &lists);
+    put_text(directory, "alone.jsonl", &alone);
+    put_text(directory, "texts.jsonl", &texts);
+    put_text(directory, "labels.jsonl", &labels);
+    put_text(directory, "margins.jsonl", &margins);
 }
 
 static struct place prepare(void)
@@ -42,32 +80,40 @@ static struct place prepare(void)
     new_model(model);
     put_rows(place.directory, "rows.jsonl", 0, ROWS);
     put_rows(place.directory, "held.jsonl", ROWS, HELD_OUT);
+    put_rated(place.directory);
     assert_ok(file_write(place.recipe, text, strlen(text)));
     return place;
 }
 
 /* The exit status; *ret_output is the caller's. */
 static int reward_train(const struct place *place, const char *run, const char *set,
-                        char **ret_output)
+                        const char *more, char **ret_output)
 {
     return process_run(ret_output, RUN_MS, "rlhfctl", "reward", "train", place->recipe, "--run",
-                       run, "--set", set, NULL);
+                       run, "--set", set, "--set", more, NULL);
 }
 
-static void trains(const struct place *place, const char *run, const char *set)
+static void trains_with(const struct place *place, const char *run, const char *set,
+                        const char *more)
 {
     char *output;
-    const int status = reward_train(place, run, set, &output);
+    const int status = reward_train(place, run, set, more, &output);
     if (status)
         print_error("%s: exit status %d:\n%s\n", set, status, output);
     free(output);
     assert_int_equal(status, 0);
 }
 
+static void trains(const struct place *place, const char *run, const char *set)
+{
+    trains_with(place, run, set, "run.seed=1");
+}
+
 static void refuses(const struct place *place, const char *set, const char *want)
 {
     char *output;
-    const int status = reward_train(place, testing_path(place->directory, "refused"), set, &output);
+    const int status =
+        reward_train(place, testing_path(place->directory, "refused"), set, "run.seed=1", &output);
     if (!strstr(output, want))
         fail_msg("%s: not '%s' but:\n%s", set, want, output);
     free(output);
@@ -150,6 +196,116 @@ static void a_reward_model_goes_on(void **state)
                 last_number(plain, "evals.jsonl", "loss"), 0);
 }
 
+/* Ranked completions are pairs, all of them; a row is one loss. */
+static void all_pairs_of_a_prompt_are_trained(void **state)
+{
+    const struct place *place = *state;
+    const char *run = testing_path(place->directory, "lists");
+    trains_with(place, run, "data.train=lists.jsonl", "data.eval=lists.jsonl");
+    assert_true(last_number(run, "metrics.jsonl", "pairs") == 3 * GROUPS);
+    assert_true(last_number(run, "evals.jsonl", "rewards_accuracy") == 1);
+}
+
+/* Of three annotators one or two prefer the chosen: scores come to log(p / (1 - p)) apart at
+ * best. */
+static void labels_are_shares_of_people(void **state)
+{
+    const struct place *place = *state;
+    const char *run = testing_path(place->directory, "labels");
+    trains_with(place, run, "data.train=labels.jsonl", "data.eval=labels.jsonl");
+    assert_near(last_number(run, "evals.jsonl", "rewards_margin"), 0, 0.3); // half p 1/3, half 2/3
+    assert_true(last_number(run, "evals.jsonl", "loss") > 0.6);             // no less is possible
+}
+
+/* With margins of 1 and 2 the same pairs end farther apart, where steps have the size of slopes. */
+static void margins_are_added(void **state)
+{
+    const struct place *place = *state;
+    static const char linear[] = "learner.optimizer={lr: 0.3, eps: 1.0, clip_norm: 0}";
+    const char *run = testing_path(place->directory, "margins"),
+               *plain = testing_path(place->directory, "without");
+    trains_with(place, run, "data.train=margins.jsonl", linear);
+    SCOPED_MEM char *from = text_in(place->directory, "margins.jsonl");
+    for (char *at = from; (at = strstr(at, "margin")); at++)
+        *at = 'M'; // a column that nobody reads
+    SCOPED_VALUE(bytes) text = {0};
+    bytes_text(&text, from);
+    put_text(place->directory, "without.jsonl", &text);
+    trains_with(place, plain, "data.train=without.jsonl", linear);
+    assert_true(last_number(run, "evals.jsonl", "rewards_margin") >
+                last_number(plain, "evals.jsonl", "rewards_margin") + 2);
+}
+
+#define REGRESSION "learner.objective=reward_regression"
+
+static void regresses(const struct place *place, const char *name, const char *rows)
+{
+    const char *run = testing_path(place->directory, name);
+    SCOPED_MEM char *train = mem_printf("data={train: %s, eval: %s, epochs: 12}", rows, rows);
+    trains_with(place, run, REGRESSION, train);
+    assert_true(last_number(run, "evals.jsonl", "value_correlation") > 0.9);
+}
+
+static void ratings_become_scores(void **state)
+{
+    const struct place *place = *state;
+    regresses(place, "rated", "lists.jsonl");
+    regresses(place, "alone", "alone.jsonl");
+    regresses(place, "texts", "texts.jsonl");
+}
+
+/* Scores are then near 0, and the files say what they are of. */
+static void ratings_are_standardized_where_asked(void **state)
+{
+    const struct place *place = *state;
+    const char *run = testing_path(place->directory, "standard");
+    trains_with(place, run, "data={train: lists.jsonl, eval: lists.jsonl, epochs: 3}",
+                "learner={objective: reward_regression, reward_model: {standardize: true, "
+                "pad_token: <|im_start|>}, groups: 6}");
+    SCOPED_MEM char *text = text_in(run, "ratings.json");
+    SCOPED_JSON json_t *ratings = json_loads(text, 0, NULL);
+    assert_near(json_number_value(json_object_get(ratings, "mean")), 4, 1e-12);
+    assert_near(json_number_value(json_object_get(ratings, "std")), sqrt(2.0 / 3), 1e-12);
+    assert_near(last_number(run, "evals.jsonl", "returns_mean"), 0, 1e-12);
+}
+
+/* A row of a file of its own. */
+static void refuses_row(const struct place *place, const char *objective, const char *row,
+                        const char *want)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    char *output;
+    bytes_printf(&text, "%s\n", row);
+    put_text(place->directory, "wrong.jsonl", &text);
+    const int status = reward_train(place, testing_path(place->directory, "refused"), objective,
+                                    "data.train=wrong.jsonl", &output);
+    if (!strstr(output, want))
+        fail_msg("%s: not '%s' but:\n%s", row, want, output);
+    free(output);
+    assert_int_not_equal(status, 0);
+}
+
+static void rows_that_say_nothing_are_refused(void **state)
+{
+    const struct place *place = *state;
+    static const char compares[] = "learner.objective=bradley_terry";
+    refuses_row(place, compares, "{\"chosen\": \"a b\", \"rejected\": \"a c\", \"margin\": \"x\"}",
+                "wrong.jsonl:1: 'margin' is \"x\"; it must be a number");
+    refuses_row(place, compares, "{\"chosen\": \"a b\", \"rejected\": \"a c\", \"margin\": 1e300}",
+                "; it must be a number from -1e6 to 1e6");
+    refuses_row(place, compares, "{\"chosen\": \"a b\", \"rejected\": \"a c\", \"labels\": [2]}",
+                "'labels' is [2]; it must be a list of 1 to 4096 labels");
+    refuses_row(place, compares, "{\"chosen\": \"a b\", \"rejected\": \"a c\", \"labels\": []}",
+                "'labels' is []");
+    refuses_row(place, compares, "{\"prompt\": \"a\", \"completion\": \"b\", \"label\": true}",
+                "bradley_terry takes preferences");
+    refuses_row(place, REGRESSION, "{\"chosen\": \"a b\", \"rejected\": \"a c\"}",
+                "reward_regression takes ranked completions");
+    refuses_row(place, REGRESSION, "{\"prompt\": \"a\", \"completion\": \"b\"}",
+                "'score' is missing; it must be a number");
+    refuses_row(place, REGRESSION, "{\"text\": \"a\", \"score\": true}", "'score' is true");
+}
+
 static void what_cannot_be_is_refused(void **state)
 {
     const struct place *place = *state;
@@ -159,6 +315,7 @@ static void what_cannot_be_is_refused(void **state)
     refuses(place, "learner.reward_model.pad_token=<|end|>", "<|end|>: token 1 ends texts");
     refuses(place, "learner.reward_model.pad_token=nothing", "'nothing' is no token");
     refuses(place, "train.chunks=2", "train.chunks");
+    refuses(place, "learner.reward_model.standardize=true", "bradley_terry compares");
     refuses(place, "learner.reference.kind=frozen", "a reward model has no reference");
     refuses(place, "learner.rows.entropy_coef=0.1", "trains scores alone");
     int status = process_run(&output, RUN_MS, "rlhfctl", "train", place->recipe, "--run",
@@ -188,6 +345,12 @@ int main(void)
         cmocka_unit_test(how_a_batch_is_cut_changes_no_bit),
         cmocka_unit_test(a_killed_run_comes_to_the_same_weights),
         cmocka_unit_test(a_reward_model_goes_on),
+        cmocka_unit_test(all_pairs_of_a_prompt_are_trained),
+        cmocka_unit_test(labels_are_shares_of_people),
+        cmocka_unit_test(margins_are_added),
+        cmocka_unit_test(ratings_become_scores),
+        cmocka_unit_test(ratings_are_standardized_where_asked),
+        cmocka_unit_test(rows_that_say_nothing_are_refused),
         cmocka_unit_test(what_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -75,6 +75,15 @@ static const struct same {
      "objective: gspo, epsilon: 0.2, epsilon_high: 0.2, reduction: const_norm, "
      "reduction_length: 1"},
     {"grpo", "vespo", "objective: vespo"},
+    {"reward", "plain", "objective: bradley_terry"},
+    {"reward", "margin", "objective: bradley_terry"},
+    {"reward", "center",
+     "objective: bradley_terry, reward_model: {center_rewards_coefficient: 0.003}"},
+    {"reward", "margin, center",
+     "objective: bradley_terry, reward_model: {center_rewards_coefficient: 0.003}"},
+    {"reward", "ranked", "objective: bradley_terry"},
+    {"reward", "labels", "objective: bradley_terry"},
+    {"reward", "regression", "objective: reward_regression"},
 };
 
 /* ---- the batch */
@@ -142,13 +151,42 @@ static void put_row(struct batch *batch, const json_t *row)
         batch->row[g][group->completions] = row;
         put_completion(group, tokens);
     }
+    size_t i;
+    json_t *tokens;
+    json_array_foreach (json_object_get(row, "completions"), i, tokens) {
+        batch->row[g][i] = row;
+        put_completion(group, tokens);
+    }
 }
 
 /* Of completion i, by what the row has. */
 static double reward_of(const json_t *row, uint32_t i)
 {
-    const json_t *label = json_object_get(row, "label"), *reward = json_object_get(row, "reward");
+    const json_t *label = json_object_get(row, "label"), *reward = json_object_get(row, "reward"),
+                 *scores = json_object_get(row, "scores");
+    if (scores)
+        return json_number_value(json_array_get(scores, i));
     return label ? json_is_true(label) : reward ? json_number_value(reward) : i == 0;
+}
+
+/* What a reward model learns of the group, beside its rewards. */
+static void put_ratings(struct batch *batch, size_t g)
+{
+    struct group *group = batch->group[g];
+    const json_t *row = batch->row[g][0], *margin = json_object_get(row, "margin"),
+                 *labels = json_object_get(row, "labels");
+    double *reward = group_add(group, COLUMN_REWARD, 1), sum = 0;
+    double *margins = margin ? group_add(group, COLUMN_MARGIN, 1) : NULL,
+           *preferred = labels ? group_add(group, COLUMN_PREFERRED, 1) : NULL;
+    for (size_t i = 0; i < json_array_size(labels); i++)
+        sum += (double)json_integer_value(json_array_get(labels, i));
+    for (uint32_t i = 0; i < group->completions; i++) {
+        reward[i] = reward_of(row, i);
+        if (margins)
+            margins[i] = json_number_value(margin);
+        if (preferred)
+            preferred[i] = sum / (double)json_array_size(labels);
+    }
 }
 
 static void put_columns(struct batch *batch, size_t g, struct likelihood *reference)
@@ -201,6 +239,9 @@ static err_t ignore(void *arg, uint32_t u)
 static char *model_of(const json_t *found, bool reference)
 {
     const bool swapped = json_object_get(found, "policy");
+    const json_t *start = json_object_get(found, "start"); // of a reward model
+    if (start)
+        return mem_printf("%s/%s", TEST_GOLDEN, json_string_value(start));
     return mem_printf("%s/%s", TEST_GOLDEN,
                       reference != swapped ? "trl_steps/reference" : "llama_tied");
 }
@@ -223,11 +264,15 @@ static void load_batch(struct backend *be, const json_t *found, struct asked *as
     size_t i;
     json_t *row;
     SCOPED_MEM char *directory = model_of(found, true);
+    json_array_foreach (json_object_get(found, "rows"), i, row)
+        put_row(ret, row);
+    for (size_t g = 0; json_object_get(found, "start") && g < ret->groups; g++)
+        put_ratings(ret, g);
+    if (json_object_get(found, "start"))
+        return;
     assert_ok(model_load_compact(be, directory, &asked->model));
     assert_ok(model_keep_kv(asked->model, KV_F32));
     assert_ok(likelihood_new(asked->model, 64, 32, &asked->reference));
-    json_array_foreach (json_object_get(found, "rows"), i, row)
-        put_row(ret, row);
     for (size_t g = 0; g < ret->groups; g++)
         put_columns(ret, g, asked->reference);
 }
@@ -240,7 +285,8 @@ static struct safetensors *trained(const struct same *same, const json_t *found,
     SCOPED_VALUE(trainees) trainees = {0};
     SCOPED(updates) updates = NULL;
     struct model *model;
-    struct asked asked;
+    bool fresh = false;
+    struct asked asked = {0};
     struct batch batch = {0};
     struct round_group place[GROUPS_MAX] = {0};
     struct round_report report = {0};
@@ -248,7 +294,9 @@ static struct safetensors *trained(const struct same *same, const json_t *found,
     const struct optimizer_config optimizer = settings_optimizer(&recipe->learner.optimizer);
     SCOPED_MEM char *path = mem_printf("%s/optimizer.safetensors", testing_directory());
     SCOPED_MEM char *directory = model_of(found, false);
-    assert_ok(model_load(be, directory, &model));
+    assert_ok(json_object_get(found, "start") ? model_load_critic(be, directory, &model, &fresh)
+                                              : model_load(be, directory, &model));
+    assert_false(fresh);
     assert_ok(model_keep_kv(model, KV_F32));
     assert_ok(trainees_add(&trainees, "policy", model, &optimizer, NULL));
     load_batch(be, found, &asked, &batch);
