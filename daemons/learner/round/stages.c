@@ -347,17 +347,16 @@ static void report_lengths(const struct round_run *run)
     run->report->length_mean = tokens / (double)run->batch->columns->sequences;
 }
 
-/* NaN: no ensemble scored. */
-static void report_ensembles(const struct round_run *run)
+/* Over the completions that have a value; NaN: none has. */
+static double mean_of(const struct columns *columns, enum column column)
 {
+    const double *value = columns->at[column];
     double sum = 0, count = 0;
-    for (size_t g = 0; g < run->round->groups; g++)
-        for (uint32_t i = 0; i < run->groups[g]->completions; i++)
-            if (group_values(run->groups[g], COLUMN_ENSEMBLE_STD, i)) {
-                sum += group_value(run->groups[g], COLUMN_ENSEMBLE_STD, i);
-                count++;
-            }
-    run->report->ensemble_std_mean = sum / count;
+    for (size_t s = 0; value && s < columns->sequences; s++) {
+        sum += isnan(value[s]) ? 0 : value[s];
+        count += !isnan(value[s]);
+    }
+    return sum / count;
 }
 
 static err_t report(struct round_run *run)
@@ -366,7 +365,7 @@ static err_t report(struct round_run *run)
     report_rewards(run);
     report_lag(run);
     report_lengths(run);
-    report_ensembles(run);
+    run->report->ensemble_std_mean = mean_of(columns, COLUMN_ENSEMBLE_STD);
     run->report->kl_reference = mean_kl(columns);
     values_report(run->round, columns, run->report);
     return OK;
