@@ -1,14 +1,14 @@
 #include "model/odds.h"
 #include "base/mem.h"
 #include "model/forward.h"
-#include "model/likelihood.h"
+#include "model/pack.h"
 #include <math.h>
 
 struct odds {
     struct forward *forward;
     struct pack *pack;
     int longest, vocabulary;
-    int32_t *target;       // (LIKELIHOOD_HEAD_ROWS at least: pack's targets)
+    int32_t *target;       // (pack->max_rows) of the prompts
     float *first, *second; // likewise
 };
 
@@ -22,7 +22,7 @@ err_t odds_new(struct model *model, int micro_tokens, int longest, struct odds *
     o->longest = longest;
     o->vocabulary = model->config.V;
     TRY(pack_new(micro_tokens, longest + 1, &o->pack));
-    TRY(forward_new(model, o->pack->max_rows, LIKELIHOOD_HEAD_ROWS, FORWARD_NOTHING, &o->forward));
+    TRY(forward_new(model, o->pack->max_rows, ODDS_HEAD_ROWS, FORWARD_NOTHING, &o->forward));
     const size_t targets = (size_t)o->pack->max_rows;
     o->target = mem_array(targets, sizeof *o->target);
     o->first = mem_array(targets, sizeof *o->first);

@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "model/scores.h"
 
+enum { ODDS_HEAD_ROWS = 64 }; // prompts whose logits are in memory at once
 struct odds;
 
 /* micro_tokens: computed at once, or those of one prompt, if they are more; changes no bit.

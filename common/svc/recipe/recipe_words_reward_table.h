@@ -30,4 +30,5 @@
     W("reward_clip",                 "learner.reward.clip", "") \
     W("use_reward_scaling",          "learner.reward.normalize", "std, or mean_std with use_reward_norm") \
     W("use_reward_norm",             "learner.reward.normalize", "mean_std") \
+    W("preference_name_or_path",     "rewarder.scorers", "an entry {kind: preference_model, path: DIRECTORY}") \
     W("reward_scaling",              "rewarder.scorers", "weight of an entry")

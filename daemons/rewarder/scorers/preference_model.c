@@ -18,7 +18,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { TEMPLATE_MOST = 64 << 10, MICRO_TOKENS = 4096, PAIRS_AT_ONCE = 32 };
+enum { TEMPLATE_MOST = 64 << 10, PAIRS_AT_ONCE = 32 };
 
 enum compare { COMPARE_PAIRS, COMPARE_RING, COMPARE_COLUMN }; // in the order of their words
 
@@ -119,7 +119,7 @@ static err_t load(const struct recipe *recipe, const char *base, struct preferen
     TRY(err_wrap(adapter_open(pm->be, pm->keys->path, true, &pm->model), "path"));
     const int64_t longest = pm->keys->max_tokens, most = pm->model->config.max_positions;
     pm->longest = (int)(longest < most ? longest : most);
-    return odds_new(pm->model, MICRO_TOKENS, pm->longest, &pm->odds);
+    return odds_new(pm->model, SCORES_GROUP_TOKENS, pm->longest, &pm->odds);
 }
 
 static err_t preference_open(const struct stage_context *context, void **ret_state)
