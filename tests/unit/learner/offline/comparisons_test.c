@@ -136,8 +136,12 @@ static void a_row_that_is_too_long_is_skipped_whole(void **)
     const size_t longest = json_array_size(shown_as(ranked, 0, 1)); // the long one and another
     r.rules.prompt_tokens = (int)longest;
     assert_int_equal(take(&r, row), 10);
-    r.rules.prompt_tokens = (int)longest - 1; // 4 and 5 alone would fit
+    r.rules.prompt_tokens = (int)longest - 1;
     assert_int_equal(take(&r, row), 0);
+    SCOPED_JSON json_t *last =
+        json_pack("{s:s, s:[s, s, s], s:[i, i, i]}", "prompt", "2+2=", "completions", "4", "5",
+                  " it is four, and I am sure of it", "scores", 3, 2, 1);
+    assert_int_equal(take(&r, last), 0); // its first pair alone would fit
     assert_int_equal(r.count, 10);
     read_close(&r);
 }
