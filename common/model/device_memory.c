@@ -3,6 +3,7 @@
 #include "model/engine/decoder.h"
 #include "model/forward.h"
 #include "model/likelihood.h"
+#include "model/odds.h"
 #include "model/pack.h"
 #include "model/scores.h"
 #include "model/states.h"
@@ -245,6 +246,15 @@ void device_memory_of_scores(const struct recipe *r, const struct model_config *
         .weights = weights(c, false),
         .activations = (double)forward_plan(c, 0, rows, PACK_SHARING, FORWARD_NOTHING),
         .scratch = fmax(put_scratch(c), forward_scratch(c, rows, PACK_SHARING)) + RING};
+}
+
+void device_memory_of_odds(const struct model_config *c, int64_t tokens, struct device_memory *ret)
+{
+    const int rows = pack_rows(SCORES_GROUP_TOKENS, odds_longest(c, tokens) + 1);
+    *ret = (struct device_memory){
+        .weights = weights(c, false),
+        .activations = (double)forward_plan(c, 0, rows, ODDS_HEAD_ROWS, FORWARD_NOTHING),
+        .scratch = fmax(put_scratch(c), forward_scratch(c, rows, ODDS_HEAD_ROWS)) + RING};
 }
 
 err_t device_memory_fits(struct backend *be, const struct device_memory *m, const char *who,

@@ -53,6 +53,10 @@ void device_memory_of_rewarder(const struct recipe *recipe, const struct device_
 void device_memory_of_scores(const struct recipe *recipe, const struct model_config *config,
                              struct device_memory *ret);
 
+/* Of one of its preference models, whose comparisons have so many tokens at most. */
+void device_memory_of_odds(const struct model_config *config, int64_t tokens,
+                           struct device_memory *ret);
+
 /* Of one decoder with an engine of these sizes; changes: where new weights come. */
 struct engine_config;
 void device_memory_of_decoder(const struct device_shapes *shapes,

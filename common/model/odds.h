@@ -14,8 +14,15 @@
 #include "model/model.h"
 #include "model/scores.h"
 
-enum { ODDS_HEAD_ROWS = 64 }; // prompts whose logits are in memory at once
+/* Prompts whose logits are in memory at once; the longest prompt, where a recipe says nothing. */
+enum { ODDS_HEAD_ROWS = 64, ODDS_TOKENS = 4096 };
 struct odds;
+
+/* Tokens of the longest prompt that a model of these shapes takes, of so many. */
+static inline int odds_longest(const struct model_config *config, int64_t tokens)
+{
+    return (int)(tokens < config->max_positions ? tokens : config->max_positions);
+}
 
 /* micro_tokens: computed at once, or those of one prompt, if they are more; changes no bit.
  * longest: tokens of the longest prompt that may come. INVALID: not positive, or the model has no

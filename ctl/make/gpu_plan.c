@@ -105,6 +105,16 @@ void gpu_plan_add_reward_model(const struct recipe *recipe, const struct model_c
     plan->scores_scratch += more;
 }
 
+void gpu_plan_add_preference_model(const struct model_config *config, int64_t tokens,
+                                   struct gpu_plan *plan)
+{
+    struct device_memory m;
+    device_memory_of_odds(config, tokens, &m);
+    plan->rewarder.weights += m.weights;
+    plan->rewarder.activations += m.activations;
+    plan->rewarder.scratch += m.scratch;
+}
+
 /* ---- for people */
 
 static const struct {

@@ -34,6 +34,10 @@ err_t gpu_plan_make(const struct recipe *recipe, const struct model_config *poli
 void gpu_plan_add_reward_model(const struct recipe *recipe, const struct model_config *config,
                                struct gpu_plan *plan);
 
+/* A preference model, which has a backend of its own. */
+void gpu_plan_add_preference_model(const struct model_config *config, int64_t tokens,
+                                   struct gpu_plan *plan);
+
 struct gpu_sizes {
     double device;          // bytes of the GPU that there is; 0: not known
     double bus_bytes_per_s; // between host and GPU, each way

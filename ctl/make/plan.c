@@ -163,26 +163,36 @@ static err_t read_gpus(const struct recipe *recipe, const struct texts *t,
     return gpu_plan_make(recipe, policy, reference, critic, &m->gpu);
 }
 
-/* The rewarder's reward models, one after another. */
+/* The rewarder's models beside its reference, one after another. */
 struct adding {
     const struct recipe *recipe;
     struct machines *to;
 };
 
+static void add_model(const struct adding *a, const struct model_config *config, int64_t tokens)
+{
+    struct machines *to = a->to;
+    if (tokens)
+        sizing_add_preference_model(config, tokens, &to->sizing);
+    else
+        sizing_add_reward_model(a->recipe, config, &to->sizing);
+    if (to->on_gpus && tokens)
+        gpu_plan_add_preference_model(config, tokens, &to->gpu);
+    else if (to->on_gpus)
+        gpu_plan_add_reward_model(a->recipe, config, &to->gpu);
+}
+
 /* Of an adapter its base, beside which it is small. */
-static err_t add_reward_model(void *arg, const char *key, const char *path)
+static err_t add_reward_path(void *arg, const struct reward_path *path)
 {
     const struct adding *a = arg;
     SCOPED_MEM char *base = NULL;
     struct model_config config;
     bool found;
-    TRY(recipe_place(a->recipe, key, adapter_under(path, &base)));
-    TRY(read_model(a->recipe, key, base, &config, &found));
-    if (!found)
-        return OK;
-    sizing_add_reward_model(a->recipe, &config, &a->to->sizing);
-    if (a->to->on_gpus)
-        gpu_plan_add_reward_model(a->recipe, &config, &a->to->gpu);
+    TRY(recipe_place(a->recipe, path->key, adapter_under(path->path, &base)));
+    TRY(read_model(a->recipe, path->key, base, &config, &found));
+    if (found)
+        add_model(a, &config, path->tokens);
     return OK;
 }
 
@@ -202,7 +212,7 @@ static err_t read_machines(const struct recipe *recipe, const struct texts *t, d
                                   *values = has_critic ? &critic : NULL;
         sizing_make(recipe, &policy, adapter, frozen, values, &m.sizing);
         TRY(read_gpus(recipe, t, &policy, frozen, values, &m));
-        TRY(reward_paths_each(recipe, add_reward_model, &(struct adding){recipe, &m}));
+        TRY(reward_paths_each(recipe, add_reward_path, &(struct adding){recipe, &m}));
     }
     *ret = m;
     return OK;
@@ -310,7 +320,7 @@ static const char purpose[] =
     "  ring      bytes / bandwidth + (n-1) slices + n latencies   (Thakur, Rabenseifner, Gropp 2005)\n"
     "  tree      levels * (fanout * bytes / bandwidth + latency)  relays pass a whole version on\n"
     "  memory    the table of ARCHITECTURE.md, on the CPU, of the shapes at model.path, rewarder.reference_path,\n"
-    "            critic.path and of reward models\n"
+    "            critic.path and of reward and preference models\n"
     "  GPU       the same table's sum for backend: cuda, by shapes; states in the host's memory pass the bus once\n"
     "            each way in an update, both ways at once: 12 bytes a parameter / bus\n"
     "  needed    groups * completions * mean / (train-s * tokens-per-s) generators\n"

@@ -1,5 +1,6 @@
-/* The directories of a recipe's reward models: path and paths of the scorers of kind reward_model.
- * The rewarder reads those keys itself; here they say how much memory it takes.
+/* The directories of the models that a recipe's scorers hold: path and paths of reward_model, path
+ * of preference_model. The rewarder reads those keys itself; here they say how much memory it
+ * takes.
  *
  *     TRY(reward_paths_each(recipe, add, &sizing));
  *
@@ -7,7 +8,13 @@
 #pragma once
 #include "svc/recipe/recipe.h"
 
-/* Calls fn with each directory once, in the recipe's order, and the key that names it first. Values
- * that are no texts are left out: a check of the recipe tells them. */
+struct reward_path {
+    const char *key;  // that names it first
+    const char *path; // of a reward model, which is held once; or of a scorer's preference model
+    int64_t tokens;   // of a preference model's longest comparison; 0: it is a reward model
+};
+
+/* Calls fn in the recipe's order, with each reward model once. Values that are no texts or numbers
+ * are left out: a check of the recipe tells them. */
 err_t reward_paths_each(const struct recipe *recipe,
-                        err_t (*fn)(void *arg, const char *key, const char *path), void *arg);
+                        err_t (*fn)(void *arg, const struct reward_path *path), void *arg);

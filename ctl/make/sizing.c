@@ -1,6 +1,6 @@
 #include "ctl/make/sizing.h"
 #include "model/files/params.h"
-#include "model/scores.h"
+#include "model/odds.h"
 #include "rl/objective_table.h"
 #include "svc/recipe/recipe_lora.h"
 #include "svc/recipe/recipe_stage.h"
@@ -120,4 +120,12 @@ void sizing_add_reward_model(const struct recipe *recipe, const struct model_con
 {
     const int at_once = pack_rows(SCORES_GROUP_TOKENS, (int)context(recipe, config));
     sizing->rewarder += 2 * elements(config) + forward_bytes(config, at_once);
+}
+
+void sizing_add_preference_model(const struct model_config *config, int64_t tokens,
+                                 struct sizing *sizing)
+{
+    const int at_once = pack_rows(SCORES_GROUP_TOKENS, odds_longest(config, tokens) + 1);
+    sizing->rewarder +=
+        2 * elements(config) + forward_bytes(config, at_once) + ODDS_HEAD_ROWS * 4.0 * config->V;
 }

@@ -30,3 +30,7 @@ void sizing_make(const struct recipe *recipe, const struct model_config *policy,
 /* One of a rewarder's reward models, which it holds once whatever scorers name it. */
 void sizing_add_reward_model(const struct recipe *recipe, const struct model_config *config,
                              struct sizing *sizing);
+
+/* A preference model, whose comparisons have so many tokens at most. */
+void sizing_add_preference_model(const struct model_config *config, int64_t tokens,
+                                 struct sizing *sizing);

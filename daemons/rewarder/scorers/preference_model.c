@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "model/adapter.h"
 #include "model/backend_recipe.h"
+#include "model/device_memory.h"
 #include "model/files/fit.h"
 #include "model/odds.h"
 #include "model/text/rows/comparison.h"
@@ -115,10 +116,14 @@ static err_t load(const struct recipe *recipe, const char *base, struct preferen
     struct backend_config config = backend_of_rewarder(recipe);
     config.told = svc_told_backend;
     TRY(err_wrap(backend_open(NULL, &config, &pm->be), "rewarder.backend"));
+    struct model_config shapes;
+    struct device_memory memory;
+    TRY(err_wrap(config_read(base, &shapes), "path"));
+    device_memory_of_odds(&shapes, pm->keys->max_tokens, &memory);
+    TRY(device_memory_fits(pm->be, &memory, "a preference model", NULL));
     TRY(fit_model(pm->be, base, sizeof(bf16), "a preference model's weights"));
     TRY(err_wrap(adapter_open(pm->be, pm->keys->path, true, &pm->model), "path"));
-    const int64_t longest = pm->keys->max_tokens, most = pm->model->config.max_positions;
-    pm->longest = (int)(longest < most ? longest : most);
+    pm->longest = odds_longest(&pm->model->config, pm->keys->max_tokens);
     return odds_new(pm->model, SCORES_GROUP_TOKENS, pm->longest, &pm->odds);
 }
 

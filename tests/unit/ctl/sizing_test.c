@@ -90,9 +90,10 @@ static void settings_that_change_it(void **)
 
 /* ---- reward models */
 
-static err_t note_path(void *arg, const char *key, const char *path)
+static err_t note_path(void *arg, const struct reward_path *path)
 {
-    bytes_printf(arg, "%s %s\n", key, path);
+    bytes_printf(arg, "%s %s", path->key, path->path);
+    bytes_printf(arg, path->tokens ? " %d\n" : "\n", (int)path->tokens);
     return OK;
 }
 
@@ -135,6 +136,31 @@ static void a_reward_model_is_held_packed(void **)
         sizing_add_reward_model(recipe, &config, &s);
         sizing_add_reward_model(recipe, &config, &s);
         near(s.rewarder, 20 * MIB + 2 * (2 * own + cases[i].rows * (36.0 * C + 12 * F)));
+    }
+}
+
+/* A preference model is its scorer's own, and reads longer texts than the ring has. */
+static void preference_models_are_each_scorers_own(void **)
+{
+    static const char text[] =
+        "rewarder:\n  scorers:\n    - {kind: preference_model, path: /a}\n"
+        "    - {kind: preference_model, path: /a, max_tokens: 512}\n"
+        "    - {kind: preference_model, path: [no, text]}\n    - {kind: preference_model}\n";
+    const struct model_config config = config_default(V, C, F, L, H, H, 2048, true);
+    static const struct {
+        int64_t tokens;
+        double rows;
+    } cases[] = {{512, 1024}, {1500, 1501}, {4096, 2049}} /* and the label */;
+    SCOPED(recipe) recipe = NULL;
+    SCOPED_VALUE(bytes) seen = {0};
+    assert_ok(recipe_parse(text, strlen(text), "r.yaml", ".", &(struct recipe_source){0}, &recipe));
+    assert_ok(reward_paths_each(recipe, note_path, &seen));
+    assert_string_equal((const char *)seen.data, "rewarder.scorers[0].path /a 4096\n"
+                                                 "rewarder.scorers[1].path /a 512\n");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sizing s = {0};
+        sizing_add_preference_model(&config, cases[i].tokens, &s);
+        near(s.rewarder, 2 * P + cases[i].rows * (36.0 * C + 12 * F) + 64 * 4.0 * V);
     }
 }
 
@@ -228,9 +254,25 @@ static void reward_models_on_a_gpu(void **)
     near(plan.rewarder.scratch, one.scratch);
 }
 
+/* Each with a backend of its own. */
+static void preference_models_on_a_gpu(void **)
+{
+    const struct model_config config = config_default(V, C, F, L, H, H, 128, false);
+    struct gpu_plan plan = on_gpus(BASE);
+    gpu_plan_add_preference_model(&config, 4096, &plan);
+    const struct device_memory one = plan.rewarder;
+    assert_true(one.weights > 2 * P && one.weights < 2.2 * P + 4 * V * C);
+    assert_true(one.activations > 1024 * (32.0 * C + 12 * F) && one.scratch > 0);
+    gpu_plan_add_preference_model(&config, 4096, &plan);
+    near(plan.rewarder.scratch, 2 * one.scratch);
+    near(plan.rewarder.weights, 2 * one.weights);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(reward_models_are_found_once_each),
+                                       cmocka_unit_test(preference_models_are_each_scorers_own),
+                                       cmocka_unit_test(preference_models_on_a_gpu),
                                        cmocka_unit_test(a_reward_model_is_held_packed),
                                        cmocka_unit_test(reward_models_on_a_gpu),
                                        cmocka_unit_test(the_table_by_hand),
