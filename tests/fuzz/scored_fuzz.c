@@ -1,6 +1,6 @@
 /* Lines that `rlhfctl reward` reads. The first byte says whether they are scored ones, those of a
- * curve, or lines to score. Either one line of INVALID refuses them, or all figures come out: shares
- * lie from 0 to 1, and the ends of intervals in order. */
+ * curve, or lines to score. Either one line of INVALID refuses them, or all figures come out.
+ * Shares lie from 0 to 1, and the ends of intervals in order. */
 #include "base/mem.h"
 #include "ctl/reward/answers.h"
 #include "ctl/reward/eval/curve.h"

@@ -63,6 +63,35 @@ static void find_battles(const struct eval_data *data, struct battles *ret)
         add_prompt(data, p, ret);
 }
 
+/* ---- groups */
+
+/* The answers of a group, with the prompts of all: the bootstrap draws the same ones. */
+static void of_group(const struct eval_data *data, size_t group, struct eval_data *ret)
+{
+    *ret = (struct eval_data){.prompts = data->prompts,
+                              .first = mem_array(data->prompts + 2, sizeof *ret->first),
+                              .answer = mem_array(data->answers, sizeof *ret->answer)};
+    for (size_t p = 0; p < data->prompts; p++) {
+        for (size_t i = data->first[p]; i < data->first[p + 1]; i++)
+            if (data->answer[i].group == group)
+                ret->answer[ret->answers++] = data->answer[i];
+        ret->first[p + 1] = ret->answers;
+    }
+}
+
+static void figures_of_groups(const struct eval_data *data, const struct bootstrap *bootstrap,
+                              struct eval_figures *ret)
+{
+    ret->groups = data->groups.count;
+    ret->group = mem_array(ret->groups, sizeof *ret->group);
+    for (size_t g = 0; g < ret->groups; g++) {
+        SCOPED_VALUE(eval_data) own = {0};
+        of_group(data, g, &own);
+        answer_figures_of(&own, bootstrap, &ret->group[g].answers);
+        best_figures_of(&own, bootstrap, &ret->group[g].best);
+    }
+}
+
 void eval_figures_of(const struct eval_data *data, const struct bootstrap *given,
                      struct eval_figures *ret)
 {
@@ -72,6 +101,8 @@ void eval_figures_of(const struct eval_data *data, const struct bootstrap *given
     pair_figures_of(data, &bootstrap, &ret->pairs);
     answer_figures_of(data, &bootstrap, &ret->answers);
     best_figures_of(data, &bootstrap, &ret->best);
+    if (data->answers && data->groups.count)
+        figures_of_groups(data, &bootstrap, ret);
     if (data->models.count > 1)
         find_battles(data, &battles);
     ret->battles = battles.count;
@@ -79,14 +110,22 @@ void eval_figures_of(const struct eval_data *data, const struct bootstrap *given
         league_of(battles.at, battles.count, data->models.count, &bootstrap, &ret->league);
 }
 
+static void best_done(struct best_figures *best)
+{
+    mem_free(best->gold);
+    mem_free(best->pessimistic);
+    mem_free(best->oracle);
+    mem_free(best->regret);
+    mem_free(best->score);
+}
+
 void eval_figures_done(struct eval_figures *figures)
 {
     mem_free(figures->pairs.group);
     mem_free(figures->pairs.group_pairs);
-    mem_free(figures->best.gold);
-    mem_free(figures->best.pessimistic);
-    mem_free(figures->best.oracle);
-    mem_free(figures->best.regret);
-    mem_free(figures->best.score);
+    best_done(&figures->best);
+    for (size_t g = 0; figures->group && g < figures->groups; g++)
+        best_done(&figures->group[g].best);
+    mem_free(figures->group);
     league_done(&figures->league);
 }

@@ -53,11 +53,19 @@ struct best_figures {
     struct drift drift;    // of gold above gold[1] by best_of_kl
 };
 
+/* A group's answers alone. */
+struct group_figures {
+    struct answer_figures answers;
+    struct best_figures best;
+};
+
 struct eval_figures {
     struct pair_figures pairs;     // pairs 0: none
     struct answer_figures answers; // answers 0: none
     struct best_figures best;      // most 0: no prompt has two answers
-    struct league league;          // models 0: fewer than two, or no battle
+    struct group_figures *group;   // (groups) of the data; NULL: no answers, or no groups
+    size_t groups;
+    struct league league; // models 0: fewer than two, or no battle
     size_t battles;
 };
 

@@ -103,13 +103,24 @@ static json_t *league_json(const struct eval_data *data, const struct eval_figur
     return all;
 }
 
+static json_t *groups_json(const struct eval_data *data, const struct eval_figures *f)
+{
+    json_t *groups = json_array();
+    for (size_t g = 0; g < f->groups; g++)
+        json_array_append_new(groups, json_pack("{s:s, s:o, s:o}", "group", data->groups.at[g],
+                                                "answers", answers_json(&f->group[g].answers),
+                                                "best_of", best_json(&f->group[g].best)));
+    return groups;
+}
+
 json_t *eval_json(const struct eval_data *data, const struct eval_figures *f)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "lines", (json_int_t)data->lines,
-                     "prompts", (json_int_t)data->prompts, "unscored", (json_int_t)data->unscored,
-                     "without_gold", (json_int_t)data->without_gold, "pairs",
-                     pairs_json(data, &f->pairs), "answers", answers_json(&f->answers), "best_of",
-                     best_json(&f->best), "models", league_json(data, f));
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "lines",
+                     (json_int_t)data->lines, "prompts", (json_int_t)data->prompts, "unscored",
+                     (json_int_t)data->unscored, "without_gold", (json_int_t)data->without_gold,
+                     "pairs", pairs_json(data, &f->pairs), "answers", answers_json(&f->answers),
+                     "best_of", best_json(&f->best), "groups", groups_json(data, f), "models",
+                     league_json(data, f));
 }
 
 /* ---- the curve */

@@ -121,6 +121,58 @@ static void print_answers(const struct answer_figures *a)
     table_print(table, stdout);
 }
 
+/* A group's row: what it is measured by. */
+enum { PEARSON, SPEARMAN, KENDALL, AUC, PROMPT_ACCURACY, GOLD, SHARE, GROUP_FIGURES };
+
+static void group_row(const struct group_figures *g, double ret[GROUP_FIGURES])
+{
+    const bool best = g->best.most;
+    ret[PEARSON] = g->answers.pearson.value;
+    ret[SPEARMAN] = g->answers.spearman.value;
+    ret[KENDALL] = g->answers.kendall.value;
+    ret[AUC] = g->answers.auc.value;
+    ret[PROMPT_ACCURACY] = g->answers.prompt_accuracy.value;
+    ret[GOLD] = best ? g->best.gold[g->best.most - 1].value : NAN;
+    ret[SHARE] = best ? g->best.share.value : NAN;
+}
+
+static void put_group(struct table *table, const char *name, size_t answers,
+                      const double row[GROUP_FIGURES])
+{
+    table_cell(table, "%s", name);
+    table_cell(table, answers ? "%zu" : "", answers);
+    for (int f = 0; f < GROUP_FIGURES; f++)
+        table_cell(table, "%s", cell_number(row[f]).text);
+}
+
+static void print_answer_groups(const struct eval_data *data, const struct eval_figures *f)
+{
+    SCOPED(table)
+    table = table_new("GROUP|>ANSWERS|>PEARSON|>SPEARMAN|>KENDALL|>AUC|>PROMPT "
+                      "ACCURACY|>BEST OF K|>SHARE");
+    double row[GROUP_FIGURES], mean[GROUP_FIGURES] = {0}, lowest[GROUP_FIGURES];
+    size_t groups = 0;
+    for (int i = 0; i < GROUP_FIGURES; i++)
+        lowest[i] = INFINITY;
+    for (size_t g = 0; g < f->groups; g++) {
+        if (!f->group[g].answers.answers)
+            continue;
+        group_row(&f->group[g], row);
+        put_group(table, data->groups.at[g], f->group[g].answers.answers, row);
+        groups++;
+        for (int i = 0; i < GROUP_FIGURES; i++) {
+            mean[i] += row[i];
+            lowest[i] = row[i] < lowest[i] ? row[i] : lowest[i];
+        }
+    }
+    for (int i = 0; i < GROUP_FIGURES; i++)
+        mean[i] /= (double)groups;
+    put_group(table, "(mean)", 0, mean);
+    put_group(table, "(lowest)", 0, lowest);
+    printf("\n");
+    table_print(table, stdout);
+}
+
 /* 1, 2, 4, ... and the last. */
 static size_t next_k(size_t k, size_t most)
 {
@@ -198,6 +250,8 @@ void eval_print(const struct eval_data *data, const struct eval_figures *f)
         print_answers(&f->answers);
     if (f->best.most)
         print_best(&f->best);
+    if (f->groups)
+        print_answer_groups(data, f);
     if (f->league.models)
         print_league(data, f);
 }

@@ -194,14 +194,19 @@ double paired_kendall(const struct paired *p, const double *weight)
         to = ties_end(p->x, p->by_x, p->n, i);
         for (size_t j = i; j < to; j++) {
             const size_t at = p->by_x[j];
+            const double own = weight_at(weight, at);
+            if (own == 0) // a third of a bootstrap's draw
+                continue;
             const double below = tree_sum(p->tree, p->rank_y[at] - 1),
                          above = all - tree_sum(p->tree, p->rank_y[at]);
-            difference += weight_at(weight, at) * (below - above);
+            difference += own * (below - above);
         }
         for (size_t j = i; j < to; j++) {
             const size_t at = p->by_x[j];
-            tree_add(p->tree, p->ranks, p->rank_y[at], weight_at(weight, at));
-            all += weight_at(weight, at);
+            const double own = weight_at(weight, at);
+            if (own != 0)
+                tree_add(p->tree, p->ranks, p->rank_y[at], own);
+            all += own;
         }
     }
     const double pairs = all * (all - 1) / 2, x = pairs - ties(p->x, p->by_x, weight, p->n),

@@ -92,6 +92,39 @@ static void figures_of_answers_are_scipys(void **state)
     }
 }
 
+/* The figures of a group are those of its lines alone. */
+static void groups_are_measured_apart(void **state)
+{
+    (void)state;
+    SCOPED_JSON json_t *cases = golden("answer_lines");
+    json_t *lines = json_object_get(json_array_get(cases, 0), "lines"), *line;
+    json_t *halves[2] = {json_array(), json_array()};
+    SCOPED_VALUE(eval_data) data = {0};
+    SCOPED_VALUE(eval_figures) figures = {0};
+    size_t i;
+    json_array_foreach (lines, i, line) {
+        json_object_set_new(line, "kind", json_integer((json_int_t)(i % 2)));
+        json_array_append(halves[i % 2], line);
+    }
+    measure(lines, 0, &data, &figures);
+    assert_int_equal(figures.groups, 2);
+    for (size_t g = 0; g < 2; g++) {
+        SCOPED_VALUE(eval_data) own = {0};
+        SCOPED_VALUE(eval_figures) apart = {0};
+        measure(halves[g], 0, &own, &apart);
+        const struct group_figures *group = &figures.group[g];
+        assert_int_equal(group->answers.answers, apart.answers.answers);
+        for (const struct named_figure *named = answer_names; named->name; named++) {
+            const double want = named_estimate(named, &apart.answers)->value,
+                         got = named_estimate(named, &group->answers)->value;
+            assert_true(isnan(want) ? isnan(got) : fabs(got - want) <= TOLERANCE);
+        }
+        assert_int_equal(group->best.most, apart.best.most);
+        assert_near(group->best.share.value, apart.best.share.value, TOLERANCE);
+        json_decref(halves[g]);
+    }
+}
+
 /* ---- best of k */
 
 static json_t *line_of(const char *text)
@@ -331,7 +364,7 @@ static void faulty_points_are_refused(void **state)
 }
 
 TESTS(cmocka_unit_test(figures_of_pairs_are_scikit_learns),
-      cmocka_unit_test(figures_of_answers_are_scipys),
+      cmocka_unit_test(figures_of_answers_are_scipys), cmocka_unit_test(groups_are_measured_apart),
       cmocka_unit_test(best_of_k_of_a_perfect_and_of_a_wrong_score),
       cmocka_unit_test(models_meet_in_rows_and_in_prompts),
       cmocka_unit_test(faulty_lines_are_refused),
