@@ -74,13 +74,15 @@ static err_t desk_open(const struct recipe *recipe, bool check, struct desk *ret
     return pipeline_open(&pipeline, &ret->pipeline);
 }
 
-/* A row that is no prompt fails where it is decoded; a check of the scorers goes past it. */
+/* Of a completion with tokens, and for a check. A row that is no prompt fails where it is decoded.
+ * A check of the scorers goes past it. */
 static err_t read_prompt(const struct desk *desk, const json_t *row, const char *name,
                          struct group *ret)
 {
     int32_t *id = NULL;
     int count = 0;
-    err_t failed = desk->tokenizer ? row_prompt(&desk->rules, row, name, &id, &count) : OK;
+    const bool reads = desk->tokenizer && (desk->check || ret->completion[0].token);
+    err_t failed = reads ? row_prompt(&desk->rules, row, name, &id, &count) : OK;
     if (desk->check) {
         err_free(failed);
         failed = OK;

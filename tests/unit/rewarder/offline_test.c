@@ -48,6 +48,28 @@ static void a_text_may_hold_any_character(void **)
     assert_int_equal(json_string_length(json_object_get(line, "text")), sizeof text - 1);
 }
 
+/* Ids are of the completion that "tokens" counts. Without them a row need not be a prompt. */
+static void ids_are_checked(void **)
+{
+    static const struct {
+        const char *ids, *error;
+    } cases[] = {{"[1]", "'ids' has 1 tokens, 'tokens' says 2"},
+                 {"[1, -1]", "ids[1] is no token"},
+                 {"[1, 4294967296]", "ids[1] is no token"},
+                 {"[1, 0.5]", "ids[1] is no token"}};
+    SCOPED_VALUE(score_kit) kit = {0};
+    assert_ok(kit_open(scorers, &kit));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SCOPED_MEM char *line = mem_printf(
+            "{\"row\": {\"answer\": \"a\"}, \"text\": \"a\", \"tokens\": 2, \"ids\": %s}\n",
+            cases[i].ids);
+        FILE *in = fmemopen(line, strlen(line), "r"), *out = fopen("/dev/null", "w");
+        assert_err(ERR_INVALID, cases[i].error, score_offline(kit.recipe, in, out));
+        fclose(in);
+        fclose(out);
+    }
+}
+
 /* Nobody listens at the address: a check that asked would fail, or never end. */
 static void a_check_asks_no_server(void **)
 {
@@ -69,4 +91,5 @@ static void a_check_asks_no_server(void **)
     free(text);
 }
 
-TESTS(cmocka_unit_test(a_text_may_hold_any_character), cmocka_unit_test(a_check_asks_no_server))
+TESTS(cmocka_unit_test(a_text_may_hold_any_character), cmocka_unit_test(ids_are_checked),
+      cmocka_unit_test(a_check_asks_no_server))
