@@ -1,6 +1,7 @@
 #include "ctl/reward/eval/statistics.h"
 #include "base/mem.h"
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@ struct paired {
     const double *x, *y;
     size_t n;
     size_t *by_x, *by_y; // (n) places in ascending order
+    bool *new_x, *new_y; // (n) in that order: another value than the one before
     size_t *rank_y;      // (n) dense: equal numbers have one, from 1 on
     size_t ranks;
     double *a, *b, *tree; // (n), (n), (ranks + 1) for the work of a call
@@ -40,6 +42,14 @@ static size_t *order_of(const double *value, size_t n)
     return order;
 }
 
+static bool *news_of(const double *value, const size_t *order, size_t n)
+{
+    bool *news = mem_array(n, sizeof *news);
+    for (size_t i = 0; i < n; i++)
+        news[i] = !i || value[order[i]] != value[order[i - 1]];
+    return news;
+}
+
 static int by_number(const void *a, const void *b)
 {
     const double p = *(const double *)a, q = *(const double *)b;
@@ -65,10 +75,11 @@ struct paired *paired_new(const double *x, const double *y, size_t n)
     p->rank_y = mem_array(n, sizeof *p->rank_y);
     p->a = mem_array(n, sizeof *p->a);
     p->b = mem_array(n, sizeof *p->b);
+    p->new_x = news_of(x, p->by_x, n);
+    p->new_y = news_of(y, p->by_y, n);
     for (size_t i = 0; i < n; i++) {
-        const size_t at = p->by_y[i];
-        p->ranks += !i || y[at] != y[p->by_y[i - 1]];
-        p->rank_y[at] = p->ranks;
+        p->ranks += p->new_y[i];
+        p->rank_y[p->by_y[i]] = p->ranks;
     }
     p->tree = mem_array(p->ranks + 1, sizeof *p->tree);
     return p;
@@ -80,6 +91,8 @@ void paired_free(struct paired *p)
         return;
     mem_free(p->by_x);
     mem_free(p->by_y);
+    mem_free(p->new_x);
+    mem_free(p->new_y);
     mem_free(p->rank_y);
     mem_free(p->a);
     mem_free(p->b);
@@ -125,22 +138,21 @@ double paired_pearson(const struct paired *p, const double *weight)
 }
 
 /* Places [from, ret) of the order have one value. */
-static size_t ties_end(const double *value, const size_t *order, size_t n, size_t from)
+static size_t ties_end(const bool *news, size_t n, size_t from)
 {
     size_t to = from + 1;
-    while (to < n && value[order[to]] == value[order[from]])
+    while (to < n && !news[to])
         to++;
     return to;
 }
 
 /* Mean ranks, as if each number stood there weight times. */
-static void rank(const double *value, const size_t *order, const double *weight, size_t n,
-                 double *ret)
+static void rank(const bool *news, const size_t *order, const double *weight, size_t n, double *ret)
 {
     double before = 0;
     for (size_t i = 0, to; i < n; i = to) {
         double here = 0;
-        to = ties_end(value, order, n, i);
+        to = ties_end(news, n, i);
         for (size_t j = i; j < to; j++)
             here += weight_at(weight, order[j]);
         for (size_t j = i; j < to; j++)
@@ -151,8 +163,8 @@ static void rank(const double *value, const size_t *order, const double *weight,
 
 double paired_spearman(const struct paired *p, const double *weight)
 {
-    rank(p->x, p->by_x, weight, p->n, p->a);
-    rank(p->y, p->by_y, weight, p->n, p->b);
+    rank(p->new_x, p->by_x, weight, p->n, p->a);
+    rank(p->new_y, p->by_y, weight, p->n, p->b);
     return pearson(p->a, p->b, weight, p->n);
 }
 
@@ -173,12 +185,12 @@ static double tree_sum(const double *tree, size_t rank)
 }
 
 /* Pairs of equal numbers. */
-static double ties(const double *value, const size_t *order, const double *weight, size_t n)
+static double ties(const bool *news, const size_t *order, const double *weight, size_t n)
 {
     double sum = 0;
     for (size_t i = 0, to; i < n; i = to) {
         double here = 0;
-        to = ties_end(value, order, n, i);
+        to = ties_end(news, n, i);
         for (size_t j = i; j < to; j++)
             here += weight_at(weight, order[j]);
         sum += here * (here - 1) / 2;
@@ -191,7 +203,7 @@ double paired_kendall(const struct paired *p, const double *weight)
     double all = 0, difference = 0; // concordant pairs less discordant ones
     memset(p->tree, 0, (p->ranks + 1) * sizeof *p->tree);
     for (size_t i = 0, to; i < p->n; i = to) {
-        to = ties_end(p->x, p->by_x, p->n, i);
+        to = ties_end(p->new_x, p->n, i);
         for (size_t j = i; j < to; j++) {
             const size_t at = p->by_x[j];
             const double own = weight_at(weight, at);
@@ -209,8 +221,8 @@ double paired_kendall(const struct paired *p, const double *weight)
             all += own;
         }
     }
-    const double pairs = all * (all - 1) / 2, x = pairs - ties(p->x, p->by_x, weight, p->n),
-                 y = pairs - ties(p->y, p->by_y, weight, p->n);
+    const double pairs = all * (all - 1) / 2, x = pairs - ties(p->new_x, p->by_x, weight, p->n),
+                 y = pairs - ties(p->new_y, p->by_y, weight, p->n);
     return x > 0 && y > 0 ? fmax(-1, fmin(1, difference / (sqrt(x) * sqrt(y)))) : NAN;
 }
 
@@ -221,7 +233,7 @@ double paired_auc(const struct paired *p, const double *weight)
     double good = 0, bad = 0, above = 0;
     for (size_t i = 0, to; i < p->n; i = to) {
         double here_good = 0, here_bad = 0;
-        to = ties_end(p->x, p->by_x, p->n, i);
+        to = ties_end(p->new_x, p->n, i);
         for (size_t j = i; j < to; j++) {
             const size_t at = p->by_x[j];
             *(p->y[at] > 0.5 ? &here_good : &here_bad) += weight_at(weight, at);
