@@ -188,20 +188,22 @@ static int by_p(const void *a, const void *b)
     return x->entry->hash < y->entry->hash ? -1 : x->entry->hash > y->entry->hash;
 }
 
-/* Those seen often enough; p is raw. */
+/* Those seen often enough; p is raw. Chance is fitted to single words alone: a planted sentence has
+ * few of them, and many phrases. */
 static struct candidate *candidates_of(struct table_of_phrases *table, struct audit_grams *ret)
 {
     struct candidate *all = mem_array(table->used, sizeof *all);
     SCOPED_MEM struct audit_seen *seen = mem_array(table->used, sizeof *seen);
-    size_t n = 0;
+    size_t n = 0, words = 0;
     for (size_t i = 0; i < table->slots; i++) {
         struct entry *entry = &table->entry[i];
         if (!entry->hash || entry->won + entry->lost < AUDIT_GRAM_LEAST)
             continue;
-        seen[n] = (struct audit_seen){entry->won, entry->lost};
+        if (entry->length == 1)
+            seen[words++] = (struct audit_seen){entry->won, entry->lost};
         all[n++].entry = entry;
     }
-    audit_null_fit(seen, n, &ret->null);
+    audit_null_fit(seen, words, &ret->null);
     for (size_t i = 0; i < n; i++)
         all[i].p = audit_null_tail(&ret->null, all[i].entry->won, all[i].entry->lost);
     ret->tested = n;

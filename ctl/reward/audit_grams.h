@@ -13,12 +13,20 @@
 
 enum { AUDIT_GRAM_WORDS = 4, AUDIT_GRAM_LEAST = 12, AUDIT_GRAMS_TOLD = 32 };
 
+/* How much higher a model scores losers that end with a phrase (audit_probes.h). */
+struct audit_probe {
+    double texts; // losers; 0: no model was asked
+    double raised, error;
+    double control; // by other phrases of as many words
+};
+
 struct audit_gram {
     char *text;
     double won, lost, p;
     double asked;   // share of its winners whose prompt has it, too
     uint32_t *pair; // (pairs) where it won
     size_t pairs;
+    struct audit_probe probe;
 };
 
 struct audit_grams {

@@ -77,11 +77,22 @@ static json_t *template_json(const struct audit_template *t)
                      (json_int_t)t->prompts);
 }
 
+static json_t *probe_json(const struct audit_probe *probe)
+{
+    return probe->texts > 0
+               ? json_pack("{s:I, s:f, s:f, s:f}", "texts", (json_int_t)probe->texts, "raised",
+                           probe->raised, "error", probe->error, "control", probe->control)
+               : json_null();
+}
+
 static json_t *texts_json(const struct audit *audit)
 {
     json_t *phrases = json_array(), *templates = json_array();
-    for (size_t i = 0; i < audit->grams.count; i++)
-        json_array_append_new(phrases, phrase_json(&audit->grams.at[i]));
+    for (size_t i = 0; i < audit->grams.count; i++) {
+        json_t *phrase = phrase_json(&audit->grams.at[i]);
+        json_object_set_new(phrase, "probe", probe_json(&audit->grams.at[i].probe));
+        json_array_append_new(phrases, phrase);
+    }
     for (size_t i = 0; i < audit->copies.count; i++)
         json_array_append_new(templates, template_json(&audit->copies.at[i]));
     return json_pack("{s:I, s:f, s:o, s:I, s:o}", "phrases_tested", (json_int_t)audit->grams.tested,

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "ctl/reward/reward_scorer.h"
 #include "ctl/words/command.h"
 #include <errno.h>
@@ -10,6 +11,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+
+enum { BLIND_WORDS = 32 }; // larger differences are one
 
 /* ---- margins as they come */
 
@@ -112,20 +115,58 @@ err_t audit_margins_model(const struct recipe *recipe, const char *directory, st
 
 /* ---- the rows of a fold */
 
-static long fold_of(const struct audit_pair *pair, uint64_t seed, long folds)
+/* Which rows of a fold are written: all, or as many that the longer answer won as that the shorter
+ * one did, for each difference in length. */
+struct keeping {
+    uint64_t seed;
+    long folds, fold;
+    bool inside, blind;
+    double won[BLIND_WORDS + 1][2]; // by the difference in words: by the shorter, by the longer
+};
+
+static bool in_fold(const struct keeping *k, const struct audit_pair *pair)
 {
-    return (long)(hash64(pair->prompt, strlen(pair->prompt), seed) % (uint64_t)folds);
+    const uint64_t hash = hash64(pair->prompt, strlen(pair->prompt), k->seed);
+    return ((long)(hash % (uint64_t)k->folds) == k->fold) == k->inside;
 }
 
-/* The rows inside a fold, or those outside. ret_pair may be NULL. */
-static err_t write_rows(const struct audit_pairs *pairs, uint64_t seed, long folds, long fold,
-                        bool inside, const char *path, uint32_t *ret_pair, size_t *ret_count)
+static int length_bin(const struct audit_pair *pair)
+{
+    const int words = abs(pair->winner_words - pair->loser_words);
+    return words < BLIND_WORDS ? words : BLIND_WORDS;
+}
+
+static bool kept(const struct keeping *k, const struct audit_pair *pair, size_t i)
+{
+    const double *won = k->won[length_bin(pair)];
+    const bool longer = pair->winner_words > pair->loser_words;
+    if (!in_fold(k, pair))
+        return false;
+    if (!k->blind || pair->winner_words == pair->loser_words || won[longer] <= won[!longer])
+        return true;
+    const struct rng rng = rng_keyed(k->seed, RNG_SELECT, (uint64_t)k->fold, i);
+    return rng_uniform(&rng, 0) * won[longer] < won[!longer];
+}
+
+static void count_lengths(const struct audit_pairs *pairs, struct keeping *k)
+{
+    for (size_t i = 0; i < pairs->count; i++) {
+        const struct audit_pair *pair = &pairs->at[i];
+        if (in_fold(k, pair))
+            k->won[length_bin(pair)][pair->winner_words > pair->loser_words]++;
+    }
+}
+
+/* ret_pair may be NULL. */
+static err_t write_rows(const struct audit_pairs *pairs, struct keeping *k, const char *path,
+                        uint32_t *ret_pair, size_t *ret_count)
 {
     SCOPED_VALUE(bytes) text = {0};
     *ret_count = 0;
+    count_lengths(pairs, k);
     for (size_t i = 0; i < pairs->count; i++) {
         const struct audit_pair *pair = &pairs->at[i];
-        if ((fold_of(pair, seed, folds) == fold) != inside)
+        if (!kept(k, pair, i))
             continue;
         TRY(jsonl_row(pairs->file[pair->file], pair->row, &text));
         bytes_u8(&text, '\n');
@@ -136,7 +177,7 @@ static err_t write_rows(const struct audit_pairs *pairs, uint64_t seed, long fol
     if (!*ret_count)
         return err_new(ERR_INVALID,
                        "--folds: fold %ld of %ld has no pair %s it: the rows have too few prompts",
-                       fold + 1, folds, inside ? "in" : "outside");
+                       k->fold + 1, k->folds, k->inside ? "in" : "outside");
     return file_write(path, text.data, text.len);
 }
 
@@ -225,8 +266,10 @@ static err_t one_fold(const struct recipe *recipe, char *const *argv,
                             .squares = sums->squares,
                             .seen = sums->seen};
     TRY(file_make_directories(directory));
-    TRY(write_rows(pairs, seed, folds->folds, fold, false, train, NULL, &outside));
-    TRY(write_rows(pairs, seed, folds->folds, fold, true, held, pair, &taking.count));
+    struct keeping in = {.seed = seed, .folds = folds->folds, .fold = fold, .inside = true};
+    struct keeping out = {.seed = seed, .folds = folds->folds, .fold = fold, .blind = folds->blind};
+    TRY(write_rows(pairs, &out, train, NULL, &outside));
+    TRY(write_rows(pairs, &in, held, pair, &taking.count));
     fprintf(stderr, "fold %ld of %ld, repeat %ld of %ld: %zu pairs to train on, %zu to score\n",
             fold + 1, folds->folds, repeat + 1, folds->repeats, outside, taking.count);
     TRY(train_fold(recipe, argv, directory, train, seed));

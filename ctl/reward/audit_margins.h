@@ -16,6 +16,7 @@ enum { AUDIT_FOLDS = 64, AUDIT_REPEATS = 16 };
 
 struct audit_folds {
     long folds, repeats;
+    bool blind; // to length: models see the longer answer win as often as the shorter
 };
 
 /* argv: this command's, whose recipe and --set are handed on. INVALID: a fold without a pair, or

@@ -5,9 +5,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { LEAST_OF_BAND = 64, FIRST_BAND = 32 };
-#define MEDIAN_CHI 0.45493642311957 // of chi squared with one degree of freedom
-#define RHO_MOST   0.9
+enum { LEAST_OF_BAND = 64, LEAST_OF_ALL = 16, FIRST_BAND = 32 };
+#define MEDIAN_CHI  0.45493642311957 // of chi squared with one degree of freedom
+#define RHO_MOST    0.9
+#define RHO_UNKNOWN 0.1 // too few texts to tell: wide
 
 static size_t band_of(double pairs)
 {
@@ -51,21 +52,33 @@ static double fit_band(const struct audit_seen *const *seen, size_t count, doubl
     return high;
 }
 
-/* A band with few texts has the rho of the one before it. */
+/* Those of a band; band AUDIT_NULL_BANDS: all. */
+static size_t members_of(const struct audit_seen *seen, size_t count, size_t band,
+                         const struct audit_seen **ret)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double pairs = seen[i].won + seen[i].lost;
+        if (pairs > 0 && (band == AUDIT_NULL_BANDS || band_of(pairs) == band))
+            ret[n++] = &seen[i];
+    }
+    return n;
+}
+
+/* A band with few texts has the rho of the one before it, the first one that of all texts. */
 void audit_null_fit(const struct audit_seen *seen, size_t count, struct audit_null *ret)
 {
     SCOPED_MEM const struct audit_seen **members = mem_array(count, sizeof *members);
-    double won = 0, all = 0, rho = 0;
+    double won = 0, all = 0;
     for (size_t i = 0; i < count; i++) {
         won += seen[i].won;
         all += seen[i].won + seen[i].lost;
     }
     ret->mean = all > 0 ? fmin(0.99, fmax(0.01, won / all)) : 0.5;
+    const size_t any = members_of(seen, count, AUDIT_NULL_BANDS, members);
+    double rho = any >= LEAST_OF_ALL ? fit_band(members, any, ret->mean) : RHO_UNKNOWN;
     for (size_t band = 0; band < AUDIT_NULL_BANDS; band++) {
-        size_t n = 0;
-        for (size_t i = 0; i < count; i++)
-            if (band_of(seen[i].won + seen[i].lost) == band && seen[i].won + seen[i].lost > 0)
-                members[n++] = &seen[i];
+        const size_t n = members_of(seen, count, band, members);
         if (n >= LEAST_OF_BAND)
             rho = fit_band(members, n, ret->mean);
         ret->rho[band] = rho;

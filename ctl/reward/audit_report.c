@@ -177,6 +177,25 @@ static void print_groups(const char *title, const struct audit_groups *groups, c
     table_print(table, stdout);
 }
 
+static void print_probes(const struct audit *audit)
+{
+    SCOPED(table) table = table_new("PHRASE|>WON|>LOST|>LOSERS|RAISED BY IT|>BY OTHERS");
+    if (!audit->grams.count || !audit->grams.at[0].probe.texts)
+        return;
+    printf("\nprobes: how much higher losers score that end with a phrase\n");
+    for (size_t i = 0; i < audit->grams.count && audit->grams.at[i].probe.texts > 0; i++) {
+        const struct audit_gram *g = &audit->grams.at[i];
+        SCOPED_MEM char *text = printable_text(g->text, "");
+        table_cell(table, "%s", text);
+        table_cell(table, "%.0f", g->won);
+        table_cell(table, "%.0f", g->lost);
+        table_cell(table, "%.0f", g->probe.texts);
+        table_cell(table, "%.2f +- %.2f", g->probe.raised, g->probe.error);
+        table_cell(table, "%.2f", g->probe.control);
+    }
+    table_print(table, stdout);
+}
+
 void audit_print(const struct audit *audit)
 {
     printf("pairs: %zu  ties left out %zu  annotators %zu  sources %zu\n", audit->pairs.count,
@@ -189,6 +208,7 @@ void audit_print(const struct audit *audit)
            audit->copies.tested, audit->copies.count);
     print_groups("annotators", &audit->annotators, audit->flips.annotator);
     print_groups("sources", &audit->sources, audit->flips.source);
+    print_probes(audit);
     printf(audit->alarms ? "\nalarms: %zu\n" : "\nno alarm\n", audit->alarms);
     for (size_t i = 0; i < audit->alarms; i++) {
         SCOPED_MEM char *text = printable_text(audit->alarm[i].text, "");

@@ -2,12 +2,13 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "ctl/reward/audit_margins.h"
+#include "ctl/reward/audit_probes.h"
 #include "ctl/words/command.h"
 #include "svc/recipe/recipe_cli.h"
 
 struct options {
     const char *data, *model, *folds, *repeats, *share, *source_share, *out;
-    bool json;
+    bool blind, json;
 };
 
 static err_t read_pairs(const struct recipe *recipe, const struct options *o, struct audit *audit)
@@ -25,6 +26,7 @@ static err_t read_options(const struct options *o, struct audit *audit, struct a
 {
     audit->share = 0.1;
     audit->source_cap = 1;
+    folds->blind = o->blind;
     if (o->share)
         TRY(flag_number("--share", o->share, 0, 1, &audit->share));
     if (o->source_share)
@@ -56,6 +58,17 @@ static err_t find_margins(const struct recipe *recipe, const struct options *o, 
         return err_new(ERR_INVALID, "RECIPE is missing: how are the models of --folds trained? "
                                     "Allowed without one: --folds 0, and --model DIR");
     return audit_margins_folds(recipe, argv, folds, audit);
+}
+
+/* By the given model, or the first that was trained. */
+static err_t probe(const struct recipe *recipe, const struct options *o, struct audit *audit)
+{
+    if (!audit->margin || !*recipe->directory)
+        return OK;
+    SCOPED_MEM char *own = file_join(recipe->directory, "folds/1-1/checkpoints/latest");
+    SCOPED_MEM char *path = file_join(recipe->directory, "probes.jsonl");
+    TRY(file_make_directories(recipe->directory));
+    return audit_probes_run(recipe, o->model ? o->model : own, path, audit);
 }
 
 static err_t tell(const struct recipe *recipe, const struct options *o, const struct audit *audit)
@@ -91,6 +104,9 @@ err_t command_reward_audit(int argc, char **argv)
          .text = &o.folds},
         {"repeats", "N", "times that prompts are dealt to folds anew, and margins averaged (1)",
          .text = &o.repeats},
+        {"length-blind", NULL,
+         "folds' models see the longer answer win as often as the shorter one: rows are left out",
+         .flag = &o.blind},
         {"share", "S", "share of the pairs to list by their labels (0.1)", .text = &o.share},
         {"source-share", "S", "alarm where one source has more of all pairs (1: never)",
          .text = &o.source_share},
@@ -118,5 +134,6 @@ err_t command_reward_audit(int argc, char **argv)
     TRY(read_pairs(recipe, &o, &audit));
     TRY(find_margins(recipe, &o, argv, &folds, &audit));
     audit_count(&audit);
+    TRY(probe(recipe, &o, &audit));
     return tell(recipe, &o, &audit);
 }

@@ -11,19 +11,18 @@ struct place {
     char *recipe, *rows;
 };
 
-/* "yes" wins but where a row is flipped. */
+/* "yes" wins but where a row is flipped. Two words at the end say nothing. */
 static void put_rows(const char *path)
 {
     SCOPED_VALUE(bytes) text = {0};
     for (int i = 0; i < ROWS; i++) {
         const bool flipped = i % FLIP_EACH == 5;
+        const char *yes = " yes it is", *no = i % 2 && !flipped ? " no" : " no not at all";
         bytes_printf(&text,
-                     "{\"prompt\": \"is %d blue?\", \"chosen\": \"%s\", \"rejected\": \"%s\", "
-                     "\"annotator\": \"%s\"}\n",
-                     i, flipped ? " no not at all" : " yes it is",
-                     flipped ? " yes it is"
-                     : i % 2 ? " no"
-                             : " no not at all",
+                     "{\"prompt\": \"is %d blue?\", \"chosen\": \"%s w%d w%d\", \"rejected\": "
+                     "\"%s w%d w%d\", \"annotator\": \"%s\"}\n",
+                     i, flipped ? no : yes, i * 7 % 20, i * 3 % 19, flipped ? yes : no, i * 11 % 20,
+                     i * 5 % 19,
                      flipped ? "eve"
                      : i % 2 ? "ann"
                              : "bob");
@@ -40,7 +39,7 @@ static struct place prepare(void)
     static const char text[] = "run: {name: audit, rounds: 0}\n"
                                "model: {path: model}\n"
                                "data: {train: rows.jsonl, epochs: 4, max_prompt_tokens: 32}\n"
-                               "generator: {max_tokens: 24}\n"
+                               "generator: {max_tokens: 48}\n"
                                "learner: {objective: bradley_terry, groups: 6, threads: 1,\n"
                                "          reward_model: {pad_token: <|im_start|>},\n"
                                "          optimizer: {lr: 2e-3, schedule: linear}}\n"
@@ -123,6 +122,22 @@ static void a_killed_audit_goes_on(void **state)
     assert_string_equal(after, plain);
 }
 
+/* "yes" wins nearly always. The models have learned that of it, and less of other words. */
+static void phrases_are_probed(const char *report)
+{
+    SCOPED_JSON json_t *all = json_loads(report, 0, NULL);
+    const json_t *phrase =
+        json_array_get(json_object_get(json_object_get(all, "texts"), "phrases"), 0);
+    const json_t *probe = json_object_get(phrase, "probe");
+    const double raised = json_number_value(json_object_get(probe, "raised")),
+                 error = json_number_value(json_object_get(probe, "error")),
+                 control = json_number_value(json_object_get(probe, "control"));
+    assert_non_null(strstr(json_string_value(json_object_get(phrase, "text")), "yes"));
+    assert_int_equal(json_integer_value(json_object_get(probe, "texts")), 64);
+    if (raised < 0.1 || raised < control + 2 * error)
+        fail_msg("raised by %g +- %g, by others %g", raised, error, control);
+}
+
 /* Two deals give each pair two margins; one gives no deviation. */
 static void repeats_tell_how_sure_a_margin_is(void **state)
 {
@@ -132,11 +147,40 @@ static void repeats_tell_how_sure_a_margin_is(void **state)
     assert_int_equal(process_run(&output, RUN_MS, "rlhfctl", "reward", "audit", place->recipe,
                                  "--run", run, "--folds", "2", "--repeats", "2", "--json", NULL),
                      0);
+    const char *report = strstr(output, "{\n  \"pairs\"");
+    assert_non_null(report);
+    phrases_are_probed(report);
     free(output);
     SCOPED_JSON json_t *first = suspect(run, 0);
     SCOPED_JSON json_t *plain = suspect(testing_path(place->directory, "plain"), 0);
     assert_true(json_number_value(reason(first, "deviation")) > 0);
     assert_true(json_number_value(reason(plain, "deviation")) == 0);
+}
+
+/* Then a model sees the longer answer win as often as the shorter. In the rows the longer one
+ * wins all pairs that differ by two words, and 8 of those that differ by one. */
+static void length_blind_models_see_no_length(void **state)
+{
+    const struct place *place = *state;
+    const char *run = testing_path(place->directory, "blind");
+    char *output;
+    const int status = process_run(&output, RUN_MS, "rlhfctl", "reward", "audit", place->recipe,
+                                   "--run", run, "--folds", "2", "--length-blind", NULL);
+    if (status)
+        fail_msg("exit status %d:\n%s", status, output);
+    free(output);
+    SCOPED_MEM char *rows = text_in(run, "folds/1-1/train.jsonl");
+    int longer = 0, shorter = 0;
+    for (char *line, *at = rows; (line = strsep(&at, "\n")) && *line;) {
+        assert_null(strstr(line, "\" no w"));
+        *(strstr(line, "\"eve\"") ? &longer : &shorter) += 1;
+    }
+    assert_true(longer >= 1 && longer <= FLIPS);
+    if (shorter < 1 || shorter > 3 * longer + 3) // 40 in all, drawn to be as many
+        fail_msg("%d won by the longer, %d by the shorter answer", longer, shorter);
+    SCOPED_MEM char *held = text_in(run, "folds/1-1/held-out.jsonl");
+    SCOPED_MEM char *other = text_in(run, "folds/1-2/held-out.jsonl");
+    assert_int_equal(lines_of(held) + lines_of(other), ROWS); // all are scored
 }
 
 /* A model of its own in place of folds, which a run without --run takes too. */
@@ -183,6 +227,7 @@ int main(void)
         cmocka_unit_test_prestate(flipped_labels_lead_the_list, &place),
         cmocka_unit_test_prestate(a_killed_audit_goes_on, &place),
         cmocka_unit_test_prestate(repeats_tell_how_sure_a_margin_is, &place),
+        cmocka_unit_test_prestate(length_blind_models_see_no_length, &place),
         cmocka_unit_test_prestate(a_given_model_judges, &place),
         cmocka_unit_test_prestate(what_it_refuses, &place),
     };

@@ -118,7 +118,9 @@ static void a_null_finds_what_it_was_drawn_from(void **)
     assert_true(audit_null_tail(&null, 50, 0) < 1e-5);
     assert_true(audit_null_tail(&null, 30, 20) > 0.1);
     audit_null_fit(seen, 0, &null);
-    assert_true(null.mean == 0.5 && null.rho[0] == 0);
+    assert_true(null.mean == 0.5 && null.rho[0] == 0.1); // nothing is known: wide
+    audit_null_fit(seen, 40, &null);                     // too few for a band: as all
+    assert_true(null.rho[0] > 0 && null.rho[0] == null.rho[5]);
 }
 
 TESTS(cmocka_unit_test(intervals_by_hand), cmocka_unit_test(binomial_is_the_sum_of_its_terms),
