@@ -4,8 +4,8 @@
  *     TRY(audit_probes_run(recipe, model, "RUN/probes.jsonl", &audit));
  *     audit.grams.at[0].probe.raised, audit.grams.at[0].probe.control
  *
- * Each of the first AUDIT_PROBED phrases is put behind AUDIT_PROBE_TEXTS losers of pairs without it.
- * A phrase of as many words from another winner is the control. Owner: the main thread. */
+ * Each of the first AUDIT_PROBED phrases is put behind AUDIT_PROBE_TEXTS losers of pairs without
+ * it. A phrase of as many words from another winner is the control. Owner: the main thread. */
 #pragma once
 #include "ctl/reward/audit_report.h"
 #include "svc/recipe/recipe.h"
