@@ -71,8 +71,9 @@ struct stage_class {
     size_t keys_count, keys_size;
     enum stage_thread thread;
     size_t (*threads)(const void *keys); // STAGE_ALONE: how many; NULL: one
-    bool outside;   // other processes score: a check of the recipe opens it and asks nothing
-    uint64_t fills; // a set of COLUMN_BIT
+    bool outside;  // other processes score: a check of the recipe opens it and asks nothing
+    bool forwards; // a model scores: a check opens it and leaves out the forwards, one for each row
+    uint64_t fills;                                 // a set of COLUMN_BIT
     uint64_t (*needs)(const struct recipe *recipe); // of earlier stages; NULL: none
     int64_t deadline_ms;                            // where the entry says nothing; 0: a minute
     /* NULL: the state is keys. INVALID, NOT_FOUND, PRECONDITION: not with these keys. */

@@ -164,7 +164,7 @@ static err_t read_entry(const struct opening *o, const struct yaml_tree *entry)
 
 /* ---- opening */
 
-/* In place of the start of a stage that asks others. */
+/* In place of the start of a stage that asks others, or a model. */
 static void score_nothing(void *state, struct stage_call *call)
 {
     (void)state;
@@ -188,7 +188,8 @@ static err_t open_stage(const struct opening *o, const char *under, const char *
     const struct recipe *recipe = o->options->recipe;
     SCOPED_MEM char *kind_key = mem_printf("%s.kind", stage->key);
     TRY(recipe_place(recipe, kind_key, find_class(o, under, kind, &stage->class)));
-    stage->start = o->options->check && stage->class->outside ? score_nothing : stage->class->start;
+    const bool dear = stage->class->outside || stage->class->forwards;
+    stage->start = o->options->check && dear ? score_nothing : stage->class->start;
     stage->keys = mem_new(stage->class->keys_size);
     stage->needs = stage->class->needs ? stage->class->needs(recipe) : 0;
     TRY(read_entry(o, entry));

@@ -41,7 +41,7 @@ struct stage_list_options {
     const struct recipe *recipe;
     struct loop *loop; // NULL: stages are opened, but not run
     bool scorers_only; // without the reference model, whose keys are checked all the same
-    bool check;        // stages that ask others are opened, and score 0 instead of asking
+    bool check;        // stages that ask others or a model are opened, and score 0 instead
     /* The classes there are, NULL at the end; NULL: those of this program. For tests. */
     const struct stage_class *const *classes;
 };

@@ -345,6 +345,7 @@ const struct stage_class scorer_preference_model = {
     .under = "rewarder.scorers",
     STAGE_KEYS(struct preference_keys, keys),
     .thread = STAGE_ALONE,
+    .forwards = true,
     .fills = STAGE_SCORES,
     .deadline_ms = 600000,
     .open = preference_open,

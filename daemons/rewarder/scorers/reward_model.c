@@ -231,6 +231,7 @@ const struct stage_class scorer_reward_model = {
     .under = "rewarder.scorers",
     STAGE_KEYS(struct reward_model_keys, keys),
     .thread = STAGE_TOGETHER,
+    .forwards = true,
     .fills = STAGE_SCORES,
     .deadline_ms = 600000,
     .open = ensemble_open,

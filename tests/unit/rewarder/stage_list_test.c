@@ -177,6 +177,37 @@ static void no_scorer_reads_the_scores_of_another(void **state)
     assert_null(list);
 }
 
+static void never_scores(void *state, struct stage_call *call)
+{
+    (void)state;
+    call->done(call, OK);
+}
+
+/* A check scores a thousand rows: of a model that would be as many forwards. */
+static void a_check_opens_a_model_and_runs_no_forward(void **state)
+{
+    (void)state;
+    static const struct stage_class model = {.name = "model",
+                                             .under = "rewarder.scorers",
+                                             .forwards = true,
+                                             .fills = STAGE_SCORES,
+                                             .open = later_open,
+                                             .start = never_scores};
+    static const struct stage_class *const classes[] = {&model, NULL};
+    static const char text[] = "rewarder: {scorers: [{kind: model}]}";
+    SCOPED(recipe) recipe = NULL;
+    assert_ok(recipe_parse(text, sizeof text - 1, "ring.yaml", ".", NULL, &recipe));
+    for (int check = 0; check < 2; check++) {
+        SCOPED(stage_list) list = NULL;
+        assert_ok(stage_list_open(
+            &(struct stage_list_options){.recipe = recipe, .check = check, .classes = classes},
+            &list));
+        assert_int_equal(list->at[0].start == never_scores, !check);
+    }
+    assert_true(scorer_reward_model.forwards);
+    assert_true(scorer_preference_model.forwards);
+}
+
 /* docs/recipe.md is the text that the tables make. After a change of a table: rlhfctl recipe >
  * docs/recipe.md. */
 static void the_docs_are_those_of_the_tables(void **state)
@@ -205,4 +236,5 @@ TESTS(cmocka_unit_test(entries_are_checked), cmocka_unit_test(the_reference_has_
       cmocka_unit_test(keys_without_a_meaning_are_let_pass),
       cmocka_unit_test(a_stage_after_which_nothing_comes_is_refused),
       cmocka_unit_test(no_scorer_reads_the_scores_of_another),
+      cmocka_unit_test(a_check_opens_a_model_and_runs_no_forward),
       cmocka_unit_test(the_docs_are_those_of_the_tables))
