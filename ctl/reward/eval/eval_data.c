@@ -93,7 +93,8 @@ static err_t read_model(struct eval_data *data, const json_t *line, const char *
 /* Lines with the same prompt have one number; a line without a prompt has its own. */
 static size_t read_prompt(struct eval_data *data, const json_t *line)
 {
-    const json_t *prompt = line_or_row(line, data->columns.prompt);
+    const json_t *row = json_object_get(line, "row"); // a completion's "prompt" is a number
+    const json_t *prompt = member(json_is_object(row) ? row : line, data->columns.prompt);
     if (!prompt)
         return data->prompts++;
     SCOPED_MEM char *text = json_dumps(prompt, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
@@ -285,7 +286,8 @@ static err_t add_list(struct eval_data *data, const json_t *line, const json_t *
 static const json_t *answer_of(const struct eval_data *data, const json_t *line)
 {
     static const char *const others[] = {"text", "messages"};
-    const json_t *answer = member(line, data->columns.completion);
+    const bool sampled = json_is_object(json_object_get(line, "row"));
+    const json_t *answer = sampled ? NULL : member(line, data->columns.completion);
     for (int i = 0; i < 2 && !answer; i++)
         answer = member(line, others[i]);
     return answer;

@@ -254,7 +254,8 @@ static void what_has_no_score_is_counted(void **state)
     (void)state;
     SCOPED_VALUE(eval_data) data = {.columns = columns};
     static const char *const lines[] = {
-        "{\"row\": {\"prompt\": \"a\", \"kind\": \"k\"}, \"scores\": [9], \"score\": 2, \"gold\": 3}",
+        "{\"row\": {\"prompt\": \"a\", \"kind\": \"k\"}, \"scores\": [9], \"score\": 2, \"gold\": 3, "
+        "\"prompt\": 0, \"completion\": 0, \"text\": \"xyz\"}",
         "{\"prompt\": \"a\", \"score\": null, \"gold\": 3}", "{\"prompt\": \"b\", \"score\": 1}",
         "{\"prompt\": \"b\", \"score_chosen\": 1, \"score_rejected\": null}",
         "{\"prompt\": \"b\", \"completion\": \"x\", \"score\": 1, \"label\": true}"};
@@ -264,6 +265,7 @@ static void what_has_no_score_is_counted(void **state)
     }
     assert_int_equal(data.answers, 2);
     assert_true(data.answer[0].score == 2 && data.answer[0].gold == 3 && data.answer[0].group == 0);
+    assert_true(data.answer[0].length == 3 && data.answer[0].prompt == 0);
     assert_true(data.answer[1].gold == 1 && data.answer[1].length == 1);
     assert_int_equal(data.unscored, 2);
     assert_int_equal(data.without_gold, 1);
