@@ -1,6 +1,7 @@
 #include "ctl/reward/answers.h"
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "base/scoped.h"
 #include <math.h>
 #include <stdio.h>
@@ -29,12 +30,13 @@ const char *answers_column(enum answers_shape shape, const char *column, int i,
 static err_t same_text(const struct row_rules *rules, const json_t *line, const char *name,
                        const int32_t *id, size_t count)
 {
-    SCOPED_VALUE(bytes) text = {0};
+    SCOPED_VALUE(bytes) raw = {0}, text = {0};
     const json_t *told = json_object_get(line, "text");
     const size_t len = json_string_length(told);
     if (!json_is_string(told))
         return OK; // bytes that are no UTF-8
-    TRY(tokenizer_decode_part(rules->tokenizer, id, count, true, &text));
+    TRY(tokenizer_decode(rules->tokenizer, id, count, true, &raw));
+    utf8_put(&text, raw.data, raw.len); // as stops_text
     if (text.len >= len && (!len || memcmp(text.data, json_string_value(told), len) == 0))
         return OK;
     return err_new(ERR_INVALID,

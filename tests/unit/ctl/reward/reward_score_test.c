@@ -121,10 +121,12 @@ static void completions_are_scored_by_their_ids(void **state)
     SCOPED_VALUE(seen) by_ids = {0};
     SCOPED_VALUE(seen) by_text = {0};
     const char *directory = kit_directory(64, -1),
-               *lines = SKY "\"text\": \" blue.\", \"ids\": [394, 17, 1], \"ended\": true}\n" SKY
-                            "\"text\": \" blue.\", \"ids\": [394, 17], \"ended\": false}\n" SKY
-                            "\"text\": \" b\", \"ids\": [394, 17], \"ended\": true}\n"
-                            "{\"prompt\": \"The sky is\", \"completion\": \" blue.\"}\n";
+               *lines =
+                   SKY "\"text\": \" blue.\", \"ids\": [394, 17, 1], \"ended\": true}\n" SKY
+                       "\"text\": \" blue.\", \"ids\": [394, 17], \"ended\": false}\n" SKY
+                       "\"text\": \" b\", \"ids\": [394, 17], \"ended\": true}\n"
+                       "{\"prompt\": \"The sky is\", \"completion\": \" blue.\"}\n" SKY
+                       "\"text\": \"\\ufffd b\", \"ids\": [131, 224, 69, 1], \"ended\": true}\n";
     assert_ok(score(directory, lines, false, &by_ids));
     assert_ok(score(directory, lines, true, &by_text));
     assert_true(number(by_ids.line[0], "score") == number(by_ids.line[3], "score"));
