@@ -22,22 +22,37 @@ static void offer(const struct completing *c, const char *candidate, const char 
         printf("%s%s\n", candidate, end);
 }
 
+/* Bytes of a name's first word. */
+static size_t first_of(const struct command *command)
+{
+    return strcspn(command->name, " ");
+}
+
+/* Commands of one noun need not stand beside each other. */
+static bool offered_before(const struct command *commands, size_t i)
+{
+    const size_t len = first_of(&commands[i]);
+    for (size_t j = 0; j < i; j++)
+        if (commands[j].summary && first_of(&commands[j]) == len &&
+            strncmp(commands[j].name, commands[i].name, len) == 0)
+            return true;
+    return false;
+}
+
 static void offer_commands(const struct completing *c)
 {
     size_t count;
     const struct command *commands = commands_all(&count);
-    char last[32] = "";
     for (size_t i = 0; i < count; i++) {
-        const char *name = commands[i].name, *space = strchrnul(name, ' ');
+        const char *name = commands[i].name, *space = name + first_of(&commands[i]);
         char first[32];
         snprintf(first, sizeof first, "%.*s", (int)(space - name), name);
         if (!commands[i].summary)
             continue;
-        if (c->argc == 2 && strcmp(first, last) != 0)
+        if (c->argc == 2 && !offered_before(commands, i))
             offer(c, first, "");
         else if (c->argc == 3 && *space && strcmp(first, c->argv[1]) == 0)
             offer(c, space + 1, "");
-        memcpy(last, first, sizeof last);
     }
 }
 
