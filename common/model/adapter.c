@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* As the base's config, with one part alone. */
+/* As the base's config, with one part alone; beside a critic with a head of its own. */
 static err_t config_of(const struct model *base, const struct lora *lora, struct model_config *ret)
 {
     struct model_config config = base->config;
@@ -15,7 +15,7 @@ static err_t config_of(const struct model *base, const struct lora *lora, struct
                        "an adapter of rank %d with alpha %g: ranks are 1 to %d, alpha is above 0, "
                        "and some module is named",
                        lora->r, lora->alpha, ADAPTER_RANK_MAX);
-    config.parts = PART_ADAPTER;
+    config.parts = PART_ADAPTER | (base->config.parts & PART_VALUE);
     config.tied = false;
     config.lora = *lora;
     *ret = config;
@@ -78,6 +78,10 @@ err_t adapter_new(struct model *base, const char *directory, const struct lora *
         if (a > last) // parts of a fused map share theirs
             draw_a(&params->layout->tensor[last = a], a, seed, init, flat);
     }
+    if (adapter->config.parts & PART_VALUE) // begins as the base's
+        TRY(model_copy(base, model_head(base, HEAD_VALUE)->offset,
+                       model_head(base, HEAD_VALUE)->count,
+                       flat + model_head(adapter, HEAD_VALUE)->offset));
     return model_put(adapter, flat, NULL);
 }
 
@@ -129,6 +133,43 @@ err_t adapter_open(struct backend *be, const char *directory, bool compact, stru
         TRY(adapter_load(model, base, directory));
     *ret = STEAL(model);
     return OK;
+}
+
+/* Sequences are not padded here; who reads the files pads by this token. Of a policy's directory
+ * that the adapter stands beside it may be one that ends texts. */
+static err_t find_pad(const char *directory, struct model_config *config)
+{
+    SCOPED_MEM char *file = file_join(directory, "tokenizer.json");
+    SCOPED(tokenizer) tokenizer = NULL;
+    int pad = config->pad;
+    if (file_exists(file)) {
+        TRY(tokenizer_load(directory, &tokenizer));
+        pad = tokenizer_pad(tokenizer) >= 0 ? tokenizer_pad(tokenizer) : pad;
+    }
+    for (int i = 0; i < config->eos_count; i++)
+        pad = pad == config->eos[i] ? -1 : pad;
+    config->pad = pad;
+    return OK;
+}
+
+err_t adapter_open_valued(struct backend *be, const char *directory, bool compact,
+                          struct model **ret)
+{
+    bool fresh;
+    SCOPED_MEM char *base = NULL;
+    SCOPED(model) model = NULL;
+    TRY(adapter_base(directory, &base));
+    TRY((compact ? model_load_valued : model_load_critic)(be, base, &model, &fresh));
+    TRY(adapter_load(model, base, directory));
+    TRY(find_pad(directory, &model->config));
+    *ret = STEAL(model);
+    return OK;
+}
+
+err_t adapter_open_reward(struct backend *be, const char *directory, struct model **ret)
+{
+    return adapter_is(directory) ? adapter_open_valued(be, directory, true, ret)
+                                 : model_load_reward(be, directory, ret);
 }
 
 /* ---- merging */
@@ -193,6 +234,16 @@ static struct param adapted_by(const struct model *model, int tensor)
     return (struct param){.a = -1};
 }
 
+/* The adapter's own value's head stands in for the base's. */
+static err_t take_head(const struct model *adapter, const struct buffer *values, size_t count,
+                       float *w)
+{
+    SCOPED_MEM float *head = NULL;
+    TRY(read_low(adapter, values, adapter->params->head[HEAD_VALUE].weight, &head));
+    memcpy(w, head, count * sizeof *w);
+    return OK;
+}
+
 err_t adapter_merge_tensor(const struct model *model, const struct buffer *adapter, int i,
                            float **ret)
 {
@@ -201,6 +252,8 @@ err_t adapter_merge_tensor(const struct model *model, const struct buffer *adapt
     TRY(widen(model, i, &w));
     if (param.a >= 0)
         TRY(merge_module(model, adapter, param, w));
+    if (i == model->params->head[HEAD_VALUE].weight)
+        TRY(take_head(model->adapter, adapter, model->params->layout->tensor[i].count, w));
     *ret = STEAL(w);
     return OK;
 }

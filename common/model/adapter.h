@@ -56,6 +56,13 @@ err_t adapter_tokenizer(const char *directory, char **ret);
 /* The model of a directory with, where that is an adapter's, its base under it. */
 err_t adapter_open(struct backend *be, const char *directory, bool compact, struct model **ret);
 
+/* A reward model, compact: a directory of ForSequenceClassification, or an adapter of one
+ * (task_type SEQ_CLS) with its base under it. Its config's pad is none that ends texts. INVALID: as
+ * model_load_reward. */
+err_t adapter_open_reward(struct backend *be, const char *directory, struct model **ret);
+err_t adapter_open_valued(struct backend *be, const char *directory, bool compact,
+                          struct model **ret); // of an adapter alone (adapter_is_valued)
+
 /* W + scale * B A of each matrix, and all else of the model, in float32 at the model's own layout,
  * into a buffer of as many elements. adapter: float32 values at the adapter's layout; NULL: the
  * adapter's own. */

@@ -24,7 +24,7 @@ err_t adapter_shape(const struct recipe *recipe, const struct model_config *base
     else if (from->r)
         TRY(adapter_targets(base->family, (const char *const *)from->target_modules.at,
                             from->target_modules.count, &config.lora.roles));
-    config.parts = PART_ADAPTER;
+    config.parts = PART_ADAPTER | (base->parts & PART_VALUE);
     *ret = config;
     return OK;
 }

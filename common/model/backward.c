@@ -182,7 +182,7 @@ err_t backward_value(struct forward *fw, struct model *of, const int32_t *row, c
         fw->head_there = 0;
         TRY(be->ops->gather(be, fw->head_in, fw->hidden, row + at, rows, fw->model->config.C));
         TRY(be->ops->put(be, fw->head_out, dvalue + at, (size_t)rows * sizeof *dvalue));
-        TRY(head_backward(fw, of, HEAD_VALUE, row + at, rows, &cuts, grad));
+        TRY(head_backward(fw, model_valued(of), HEAD_VALUE, row + at, rows, &cuts, grad));
     }
     return OK;
 }

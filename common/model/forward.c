@@ -418,11 +418,11 @@ err_t forward_logp(struct forward *fw, const int32_t *row, const int32_t *target
 /* Of count <= head_rows rows, into fw->head_out. */
 static err_t value_chunk(struct forward *fw, struct model *of, const int32_t *row, int count)
 {
-    struct model *m = fw->model;
-    const struct linear map = {fw->head_out, of->params->head[HEAD_VALUE]};
+    struct model *m = fw->model, *valued = model_valued(of);
+    const struct linear map = {fw->head_out, valued->params->head[HEAD_VALUE]};
     fw->head_there = 0;
     TRY(m->be->ops->gather(m->be, fw->head_in, fw->hidden, row, count, m->config.C));
-    return linear_forward(of, &map, 1, fw->head_in, count, NULL);
+    return linear_forward(valued, &map, 1, fw->head_in, count, NULL);
 }
 
 err_t forward_value(struct forward *fw, struct model *of, const int32_t *row, int count, float *ret)

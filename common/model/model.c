@@ -13,6 +13,13 @@ bool model_packs(const struct model_config *config, const struct params *params,
            (i != params->embed.weight || config->tied);
 }
 
+struct model *model_valued(struct model *model)
+{
+    const struct model *adapter = model->adapter;
+    const bool own = adapter && !model->adapter_off && adapter->config.parts & PART_VALUE;
+    return own ? model->adapter : model;
+}
+
 static bool is_packed(const struct model *model, int i)
 {
     return model_packs(&model->config, model->params, i);

@@ -65,6 +65,9 @@ static inline struct model *model_trained(const struct model *model)
     return model->adapter ? model->adapter : (struct model *)model;
 }
 
+/* The one whose value's head counts: the adapter, if it has one and is on. */
+struct model *model_valued(struct model *model);
+
 /* The value's head alone, zeros, for the hidden states of a model of this config. */
 err_t model_new_value(struct backend *be, const struct model_config *trunk, struct model **ret);
 /* The value's head becomes N(0, std^2), a function of seed and shape alone; its bias stays. */

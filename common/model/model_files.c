@@ -281,8 +281,8 @@ err_t model_load_adapter(struct backend *be, const char *directory,
     return OK;
 }
 
-err_t model_load_critic(struct backend *be, const char *directory, struct model **ret,
-                        bool *ret_fresh)
+static err_t load_valued(struct backend *be, const char *directory, bool compact,
+                         struct model **ret, bool *ret_fresh)
 {
     struct model_config config;
     SCOPED(safetensors) in = NULL;
@@ -293,11 +293,23 @@ err_t model_load_critic(struct backend *be, const char *directory, struct model 
     const bool fresh = !(config.parts & PART_VALUE);
     config.parts = PARTS_CRITIC;
     config.tied = false;
-    TRY(model_empty(be, &config, &model));
+    TRY((compact ? model_empty_compact : model_empty)(be, &config, &model));
     TRY(load_tensors(model, in));
     *ret = STEAL(model);
     *ret_fresh = fresh;
     return OK;
+}
+
+err_t model_load_critic(struct backend *be, const char *directory, struct model **ret,
+                        bool *ret_fresh)
+{
+    return load_valued(be, directory, false, ret, ret_fresh);
+}
+
+err_t model_load_valued(struct backend *be, const char *directory, struct model **ret,
+                        bool *ret_fresh)
+{
+    return load_valued(be, directory, true, ret, ret_fresh);
 }
 
 /* The directory's config is the trunk's in both cases: the tensors alone tell. */

@@ -25,6 +25,9 @@ err_t model_load_compact(struct backend *be, const char *directory, struct model
  * left out. *ret_fresh: the directory has no value's head; it is zeros here. Errors as above. */
 err_t model_load_critic(struct backend *be, const char *directory, struct model **ret,
                         bool *ret_fresh);
+/* The same, compact. */
+err_t model_load_valued(struct backend *be, const char *directory, struct model **ret,
+                        bool *ret_fresh);
 /* A reward model, compact: a directory of ForSequenceClassification with one label. INVALID: of
  * another architecture. Errors as above. */
 err_t model_load_reward(struct backend *be, const char *directory, struct model **ret);

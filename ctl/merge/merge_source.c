@@ -8,7 +8,8 @@
 
 static err_t open_adapter(struct backend *be, const char *directory, struct merge_source *source)
 {
-    TRY(adapter_open(be, directory, true, &source->model));
+    TRY(adapter_is_valued(directory) ? adapter_open_valued(be, directory, true, &source->model)
+                                     : adapter_open(be, directory, true, &source->model));
     const struct model *adapter = source->model->adapter;
     const size_t elements = adapter->params->layout->elements;
     TRY(buffer_alloc(be, elements * sizeof(float), &source->low));

@@ -1,6 +1,7 @@
 #include "ctl/reward/reward_scorer.h"
 #include "base/mem.h"
 #include "ctl/make/progress.h"
+#include "model/adapter.h"
 #include "model/backend_recipe.h"
 #include "model/files/fit.h"
 #include "model/text/tokenizer.h"
@@ -25,12 +26,16 @@ static err_t open_all(const struct recipe *recipe, struct reward_scorer *s)
     struct backend_config config = backend_of_rewarder(recipe);
     config.cpus = NULL; // those are the daemon's, and so is its GPU
     config.wanted = BACKEND_NAMED;
-    TRY(tokenizer_load(s->directory, &s->tokenizer));
+    SCOPED_MEM char *under = NULL; // an adapter's base, or itself
+    SCOPED_MEM char *text = NULL;
+    TRY(adapter_under(s->directory, &under));
+    TRY(adapter_tokenizer(s->directory, &text));
+    TRY(tokenizer_load(text, &s->tokenizer));
     TRY(backend_open(NULL, &config, &s->be));
-    TRY(fit_model(s->be, s->directory, sizeof(bf16), "a reward model's weights"));
-    TRY(model_load_reward(s->be, s->directory, &s->model));
+    TRY(fit_model(s->be, under, sizeof(bf16), "a reward model's weights"));
+    TRY(adapter_open_reward(s->be, s->directory, &s->model));
     TRY(tokenizer_check(s->tokenizer, &s->model->config));
-    s->chat = row_chat_open(s->directory);
+    s->chat = row_chat_open(text);
     return OK;
 }
 

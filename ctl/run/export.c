@@ -72,6 +72,12 @@ static err_t merge(struct export *e)
     return OK;
 }
 
+static const char *architecture_of(const struct model_config *config)
+{
+    return config->parts & PART_VALUE ? config->family->value_architecture
+                                      : config->family->architecture;
+}
+
 static err_t write_out(struct export *e)
 {
     const struct export_options *o = e->options;
@@ -83,7 +89,7 @@ static err_t write_out(struct export *e)
                   : model_write(written, o->words[1]));
     TRY(tokenizer_copy(tokenizer, o->words[1]));
     printf("%s: %s of %zu parameters, %s\n", o->words[1],
-           written == e->model ? e->model->config.family->architecture : "an adapter",
+           written == e->model ? architecture_of(&e->model->config) : "an adapter",
            written->params->layout->parameters, o->dtype);
     printf("from %s of '%s'\n", e->origin, o->words[0]);
     return OK;
@@ -97,7 +103,8 @@ static err_t export_model(const struct export_options *o)
     if (file_exists(config) || adapter_is(o->words[1]))
         return err_new(ERR_INVALID, "'%s' holds a model already", o->words[1]);
     TRY(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
-    TRY(adapter_open(be, o->words[0], false, &model));
+    TRY(adapter_is_valued(o->words[0]) ? adapter_open_valued(be, o->words[0], false, &model)
+                                       : adapter_open(be, o->words[0], false, &model));
     struct export e = {.options = o, .model = model, .origin = "the model's values"};
     err_t failed = o->merge ? merge(&e) : is_f32(o) ? read_f32(&e, &e.f32) : OK;
     if (!err_failed(failed))

@@ -23,6 +23,16 @@ bool adapter_is(const char *directory)
     return file_exists(path);
 }
 
+bool adapter_is_valued(const char *directory)
+{
+    SCOPED_MEM char *path = file_join(directory, ADAPTER_CONFIG);
+    SCOPED_JSON json_t *json = NULL;
+    err_t unread = json_read_file(path, CONFIG_MAX_BYTES, &json);
+    err_free(unread);
+    const char *task = json_string_value(json_object_get(json, "task_type"));
+    return task && strcmp(task, "SEQ_CLS") == 0;
+}
+
 /* ---- modules by their names */
 
 /* A matrix of a layer; others are norms. */
@@ -152,6 +162,7 @@ static const struct {
     {"megatron_core", RULE_ANY},
     {"qalora_group_size", RULE_ANY},
     {"runtime_config", RULE_ANY},
+    {"modules_to_save", RULE_READ},
     {"ensure_weight_tying", RULE_ANY}, // of modules_to_save
 };
 
@@ -205,16 +216,46 @@ static err_t check_begun(const json_t *json, const char *name)
                  "true, false, \"gaussian\", \"orthogonal\", \"eva\": others change the base");
 }
 
-static err_t check_kind(const json_t *json, const char *name)
+/* Beside a critic the adapter is a reward model's, whose head is its own: PEFT adds "score" and
+ * "classifier" to those that it saves, of which the model has one. */
+static err_t check_saved(const json_t *json, const char *name, const struct model_config *base)
+{
+    const json_t *saved = json_object_get(json, "modules_to_save");
+    const char *head = base->family->head[HEAD_VALUE].name;
+    bool has_head = false, good = true;
+    size_t i;
+    json_t *module;
+    if (!(base->parts & PART_VALUE))
+        return !saved || is_plain(saved)
+                   ? OK
+                   : wrong(name, "modules_to_save", saved, "null, false, \"none\" or empty");
+    json_array_foreach ((json_t *)saved, i, module) {
+        const char *word = json_is_string(module) ? json_string_value(module) : "";
+        has_head = has_head || strcmp(word, head) == 0;
+        good = good && (strcmp(word, head) == 0 || strcmp(word, "classifier") == 0);
+    }
+    if (has_head && good)
+        return OK;
+    SCOPED_MEM char *allowed = mem_printf("[\"%s\"]: the head is trained", head);
+    return wrong(name, "modules_to_save", saved, allowed);
+}
+
+static const char *task_of(const struct model_config *config)
+{
+    return config->parts & PART_VALUE ? "SEQ_CLS" : "CAUSAL_LM";
+}
+
+static err_t check_kind(const json_t *json, const char *name, const struct model_config *base)
 {
     const json_t *peft = json_object_get(json, "peft_type"),
                  *task = json_object_get(json, "task_type");
     if (!json_is_string(peft) || strcmp(json_string_value(peft), "LORA") != 0)
         return wrong(name, "peft_type", peft, "\"LORA\"");
+    SCOPED_MEM char *allowed = mem_printf("\"%s\", null", task_of(base));
     if (task && !json_is_null(task) &&
-        (!json_is_string(task) || strcmp(json_string_value(task), "CAUSAL_LM") != 0))
-        return wrong(name, "task_type", task, "\"CAUSAL_LM\", null");
-    return OK;
+        (!json_is_string(task) || strcmp(json_string_value(task), task_of(base)) != 0))
+        return wrong(name, "task_type", task, allowed);
+    return check_saved(json, name, base);
 }
 
 /* The layer's number in a module's whole name, "model.layers.7.mlp.up_proj"; -1: none. */
@@ -302,7 +343,7 @@ err_t adapter_config_parse(const json_t *json, const char *name, const struct mo
     int64_t r;
     if (!json_is_object(json))
         return err_new(ERR_INVALID, "%s: must hold a JSON object", name);
-    TRY(check_kind(json, name));
+    TRY(check_kind(json, name, base));
     TRY(check_keys(json, name));
     TRY(check_begun(json, name));
     TRY(json_get_int(json, name, "r", 1, ADAPTER_RANK_MAX, &r));
@@ -367,10 +408,14 @@ json_t *adapter_config_json(const struct model_config *adapter, const char *base
     const struct model_family *family = adapter->family;
     const bool whole = lora->alpha == floor(lora->alpha);
     json_t *alpha = whole ? json_integer((json_int_t)lora->alpha) : json_real(lora->alpha);
-    return json_pack("{s:s, s:s, s:s, s:i, s:o, s:b, s:o, s:f, s:s, s:b, s:b, s:b}", "peft_type",
-                     "LORA", "task_type", "CAUSAL_LM", "base_model_name_or_path", base, "r",
-                     lora->r, "lora_alpha", alpha, "use_rslora", lora->rslora, "target_modules",
-                     list_targets(family, lora->roles), "lora_dropout", 0.0, "bias", "none",
-                     "fan_in_fan_out", family->layer[PARAM_O].transposed, "inference_mode", true,
-                     "init_lora_weights", true);
+    json_t *json = json_pack(
+        "{s:s, s:s, s:s, s:i, s:o, s:b, s:o, s:f, s:s, s:b, s:b, s:b}", "peft_type", "LORA",
+        "task_type", task_of(adapter), "base_model_name_or_path", base, "r", lora->r, "lora_alpha",
+        alpha, "use_rslora", lora->rslora, "target_modules", list_targets(family, lora->roles),
+        "lora_dropout", 0.0, "bias", "none", "fan_in_fan_out", family->layer[PARAM_O].transposed,
+        "inference_mode", true, "init_lora_weights", true);
+    if (adapter->parts & PART_VALUE)
+        json_object_set_new(json, "modules_to_save",
+                            json_pack("[s]", family->head[HEAD_VALUE].name));
+    return json;
 }

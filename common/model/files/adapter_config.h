@@ -20,6 +20,9 @@ enum { ADAPTER_RANK_MAX = 1024, ADAPTER_TARGETS_MAX = 4096 };
 /* Whether the directory is an adapter's. */
 bool adapter_is(const char *directory);
 
+/* Whether it is one of a reward model: its task_type is "SEQ_CLS". */
+bool adapter_is_valued(const char *directory);
+
 /* PEFT's rule: a name is the end of a module's, from a dot on. "all-linear" alone: all matrices of
  * the layers. No name: what PEFT takes for the family. INVALID: a name that no module has, or that
  * of a head or an embedding; the message has those that are allowed. */

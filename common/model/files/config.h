@@ -19,7 +19,7 @@ enum { CONFIG_EOS_MAX = 8, CONFIG_HEAD_SIZE_STEP = 8, CONFIG_MAX_BYTES = 1 << 20
 
 /* The parts of a model: embedding, layers and final norm; the heads. A critic is transformers'
  * ForSequenceClassification with one label. An adapter is a part by itself, beside a model of the
- * same config otherwise. */
+ * same config otherwise; beside a critic it has a value's head of its own. */
 enum model_part { PART_TRUNK = 1, PART_VOCABULARY = 2, PART_VALUE = 4, PART_ADAPTER = 32 };
 enum { PARTS_LANGUAGE = PART_TRUNK | PART_VOCABULARY, PARTS_CRITIC = PART_TRUNK | PART_VALUE };
 

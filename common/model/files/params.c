@@ -107,6 +107,16 @@ static int add_a(struct params *params, const struct model_config *config, int l
                    dim_of(config, module->cols));
 }
 
+/* PEFT keeps a head that trains beside the As and Bs (modules_to_save), whole. */
+static struct param add_saved(struct params *params, const struct model_config *config,
+                              const struct family_module *head)
+{
+    struct param param = none;
+    param.weight = add_low(params, config, head, ".weight", 0, dim_of(config, head->rows),
+                           dim_of(config, head->cols));
+    return param;
+}
+
 static void add_adapter(struct params *params, const struct model_config *config)
 {
     for (int i = 0; i < config->L * PARAM_ROLES; i++) {
@@ -136,6 +146,8 @@ struct params *params_new(const struct model_config *config)
     for (int i = 0; i < HEADS_MAX; i++)
         if (!family->head[i].name || !(config->parts & (unsigned)PART_VOCABULARY << i))
             params->head[i] = none;
+        else if (config->parts & PART_ADAPTER)
+            params->head[i] = add_saved(params, config, &family->head[i]);
         else
             params->head[i] = i == HEAD_VOCABULARY && config->tied
                                   ? params->embed

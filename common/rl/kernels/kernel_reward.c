@@ -47,7 +47,7 @@ static void count_pair(struct rl_tally *tally, double better, double worse, doub
     tally->rewards_rejected += worse;
 }
 
-/* per_pair: its factor in the update's mean. Who prefers the worse one has the same margin. */
+/* per_pair: its factor in the update's mean. The margin holds for either side. */
 static void add_pair(const struct pass *pass, size_t better, size_t worse, double per_pair)
 {
     const double *value = pass->batch->at[COLUMN_VPRED], high = value[place(pass, better)],

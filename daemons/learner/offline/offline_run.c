@@ -129,7 +129,9 @@ static err_t try_held_out(struct offline *o)
 static err_t write_checkpoint(struct offline *o)
 {
     const struct recipe *recipe = &o->recipe;
-    const struct checkpoint_tokenizer tokenizer = {o->start.origin, o->start.tokenizer};
+    const char *pad = o->reward ? recipe->learner.reward_model.pad_token : "";
+    const struct checkpoint_tokenizer tokenizer = {o->start.origin, o->start.tokenizer,
+                                                   *pad ? pad : NULL};
     TRY(trainees_verify(&o->start.trainees));
     TRY(report_sync(o->report));
     TRY(ledger_sync(o->ledger));

@@ -1,5 +1,5 @@
-/* What people say of a row's answers: whom they prefer, by how much, and how many of them; or how
- * they rate each.
+/* People's judgement of a row's answers. They prefer one, by a margin and by a share of them, or
+ * rate each.
  *
  *     struct rating rating = {0};
  *     TRY(rated_row(objective, row, "rated.jsonl:7", end, &tokens, &rating));
@@ -19,10 +19,11 @@ struct rating {
     double preferred; // of `labels`: the share of annotators that prefer `chosen`
 };
 
-/* Of an encoded row, by the objective: one that compares takes preferences and ranked completions,
- * one of single completions ranked ones, labels, and a prompt and its completion, or a text, with a
- * number `score`. Answers are cut behind their last end token, where generated ones end; a text has
- * a first token as prompt. INVALID: another kind of row, or a column that is none of these. */
+/* Of an encoded row, by the objective. One that compares takes preferences and ranked completions.
+ * One of single completions takes ranked ones and labels; a prompt and its completion, or a text,
+ * need a number `score`. Answers are cut behind their last end token, where generated ones end. A
+ * text has a first token as prompt. INVALID: another kind of row, or a column that is none of
+ * these. */
 err_t rated_row(const struct objective_row *objective, const json_t *row, const char *name, int end,
                 struct row_tokens *tokens, struct rating *ret);
 

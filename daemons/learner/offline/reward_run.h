@@ -1,5 +1,5 @@
-/* What an offline run of a reward model has beside that of a policy: its own rules of the recipe,
- * and the token that pads.
+/* The parts of an offline run that only reward models have: rules of the recipe, the token that
+ * pads, ratings in standard deviations.
  *
  *     TRY(reward_check(recipe, row, true));
  *     TRY(reward_pad(recipe, tokenizer, model));       -- the files that training writes name it

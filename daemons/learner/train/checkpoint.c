@@ -27,6 +27,27 @@ struct checkpoint_tokenizer checkpoint_tokenizer(const char *directory)
     return tokenizer;
 }
 
+/* Of files that name special tokens; tokenizers of transformers pad as these say, and a score is
+ * read at the last token that is not the model's own. */
+static err_t name_pad(const char *path, const char *pad)
+{
+    enum { FILE_MAX = 64 << 20 };
+    SCOPED_JSON json_t *names = NULL;
+    TRY(json_read_file(path, FILE_MAX, &names));
+    json_t *token = json_string(pad);
+    if (!token)
+        return err_new(ERR_INVALID, "'%s': the token that pads is not UTF-8", path);
+    json_object_set_new(names, "pad_token", token);
+    SCOPED_MEM char *text = json_dumps(names, JSON_INDENT(2));
+    return file_write(path, text, strlen(text));
+}
+
+static bool names_tokens(const char *file)
+{
+    return strcmp(file, "tokenizer_config.json") == 0 ||
+           strcmp(file, "special_tokens_map.json") == 0;
+}
+
 err_t checkpoint_copy_tokenizer(const struct checkpoint_tokenizer *from, const char *to_directory)
 {
     for (unsigned i = 0; tokenizer_file(i); i++) {
@@ -35,6 +56,8 @@ err_t checkpoint_copy_tokenizer(const struct checkpoint_tokenizer *from, const c
         if (from->files >> i & 1)
             TRY(err_wrap(file_copy(path, to), "'%s' had %s at the start", from->directory,
                          tokenizer_file(i)));
+        if (from->pad && from->files >> i & 1 && names_tokens(tokenizer_file(i)))
+            TRY(name_pad(to, from->pad));
     }
     return OK;
 }

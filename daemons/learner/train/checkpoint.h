@@ -40,6 +40,9 @@ enum { CHECKPOINT_TOKENIZER = 1 };
 struct checkpoint_tokenizer {
     const char *directory; // borrowed
     unsigned files;
+    /* Its files name this token as the one that pads, where it is not theirs; borrowed. NULL: they
+     * are copied as they are. */
+    const char *pad;
 };
 struct checkpoint_tokenizer checkpoint_tokenizer(const char *directory);
 

@@ -170,18 +170,19 @@ static err_t begin_head(const struct recipe *recipe, enum recipe_critic_head hea
                                         : OK;
 }
 
-/* A reward model's trunk is a policy's, or another reward model's with its head. */
+/* A reward model's trunk is a policy's, or another reward model's with its head. Beside an adapter
+ * a head that the directory lacks stays 0: the adapter has one that trains. */
 static err_t load_first(const struct recipe *recipe, struct backend *be, const char *base,
-                        struct model **ret)
+                        struct model **ret, bool *ret_fresh)
 {
-    bool fresh;
+    bool fresh = false;
     SCOPED(model) model = NULL;
-    if (!is_reward(recipe))
-        return model_load(be, base, ret);
-    TRY(model_load_critic(be, base, &model, &fresh));
-    if (fresh)
+    TRY(is_reward(recipe) ? model_load_critic(be, base, &model, &fresh)
+                          : model_load(be, base, &model));
+    if (fresh && !recipe_has_lora(recipe))
         TRY(begin_head(recipe, recipe->learner.reward_model.head, model));
     *ret = STEAL(model);
+    *ret_fresh = fresh;
     return OK;
 }
 
@@ -199,11 +200,14 @@ static err_t load_policy(const struct recipe *recipe, struct backend *be, const 
     TRY(fits_device(recipe, be, base));
     TRY(fit_model(be, base, lora ? 2 * sizeof(bf16) : EACH_BYTES,
                   "weights, optimizer and gradients"));
-    TRY(load_first(recipe, be, base, &model));
+    bool fresh;
+    TRY(load_first(recipe, be, base, &model, &fresh));
     TRY(model_keep_kv(model, (enum kv_format)recipe->model.kv));
     if (lora)
         TRY(err_wrap(load_adapter(recipe, base, is_checkpoint ? directory : NULL, model, &masters),
                      "lora"));
+    if (lora && fresh && !masters)
+        TRY(begin_head(recipe, recipe->learner.reward_model.head, model->adapter));
     return trainees_add(trainees, first_name(recipe), STEAL(model), &config, masters);
 }
 

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/adapter.h"
 #include "model/backend_recipe.h"
 #include "model/device_memory.h"
 #include "model/files/fit.h"
@@ -85,9 +86,11 @@ static err_t load(const struct reward_models *models, struct reward_model *rm)
 {
     const struct recipe *recipe = models->recipe;
     const int64_t most = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
-    TRY(likelihood_comparable(recipe->model.path, rm->directory, (int)most));
-    TRY(check_memory(models, rm->directory));
-    TRY(model_load_reward(models->be, rm->directory, &rm->model));
+    SCOPED_MEM char *under = NULL; // an adapter's base, or itself
+    TRY(adapter_under(rm->directory, &under));
+    TRY(likelihood_comparable(recipe->model.path, under, (int)most));
+    TRY(check_memory(models, under));
+    TRY(adapter_open_reward(models->be, rm->directory, &rm->model));
     return scores_new_micro(rm->model, SCORES_GROUP_TOKENS,
                             config_context(&rm->model->config, recipe->data.max_prompt_tokens,
                                            recipe->generator.max_tokens),

@@ -1,6 +1,6 @@
 /* rlhfctl reward train: a reward model from what people prefer, by the real program. A run that is
- * killed, or whose batch is cut in another way, comes to the same weights. What it writes is a
- * reward model for others. */
+ * killed, or whose batch is cut in another way, comes to the same weights. Its
+ * directories are reward models for others. */
 #include "base/bytes.h"
 #include "ring/rows/rows_kit.h"
 #include <math.h>
@@ -145,6 +145,8 @@ static void what_it_writes_is_a_reward_model(void **state)
     const char *run = testing_path(place->directory, "plain");
     SCOPED_MEM char *config = text_in(run, "checkpoints/latest/config.json");
     SCOPED_MEM char *tokenizer = file_join(run, "checkpoints/latest/tokenizer.json");
+    SCOPED_MEM char *names = text_in(run, "checkpoints/latest/tokenizer_config.json");
+    assert_non_null(strstr(names, "\"pad_token\": \"<|im_start|>\""));
     assert_non_null(strstr(config, "\"LlamaForSequenceClassification\""));
     assert_non_null(strstr(config, "\"pad_token_id\": 2"));
     assert_true(file_exists(tokenizer));
@@ -181,6 +183,39 @@ static void a_killed_run_comes_to_the_same_weights(void **state)
     assert_string_equal(evals, plain);
 }
 
+/* An adapter and a head beside the base, as PEFT has them. Killed, it comes to the same weights; it
+ * goes on from a directory; merged it is a reward model. */
+static void an_adapter_trains_with_its_head(void **state)
+{
+    const struct place *place = *state;
+    static const char lora[] = "lora={r: 4, alpha: 16, target_modules: [all-linear]}";
+    const char *run = testing_path(place->directory, "lora"),
+               *killed = testing_path(place->directory, "lora_killed"),
+               *log = testing_path(place->directory, "log");
+    trains(place, run, lora);
+    assert_true(last_number(run, "evals.jsonl", "rewards_accuracy") == 1);
+    SCOPED_MEM char *config = text_in(run, "checkpoints/latest/adapter_config.json");
+    assert_non_null(strstr(config, "\"task_type\": \"SEQ_CLS\""));
+    assert_non_null(strstr(config, "\"score\""));
+    const char *const words[] = {"reward", "train", place->recipe, "--run",      killed,
+                                 "--set",  lora,    "--set",       "run.seed=1", NULL};
+    struct process train = process_start_words(log, "rlhfctl", words);
+    wait_updates(killed, 7);
+    process_kill(&train, SIGKILL);
+    process_wait(&train, RUN_MS);
+    trains(place, killed, lora);
+    assert_same_weights(run, killed);
+    SCOPED_MEM char *latest = file_join(run, "checkpoints/latest");
+    SCOPED_MEM char *path = mem_printf("lora.path=%s", latest);
+    const char *on = testing_path(place->directory, "lora_on");
+    trains_with(place, on, path, "run.rounds=1");
+    assert_near(first_number(on, "evals.jsonl", "loss"), last_number(run, "evals.jsonl", "loss"),
+                1e-9);
+    assert_int_equal(process_run(NULL, RUN_MS, "rlhfctl", "model", "export", latest,
+                                 testing_path(place->directory, "merged"), "--merge", NULL),
+                     0);
+}
+
 /* From a reward model: its head goes on, and 0 of its learning rate changes nothing of it. */
 static void a_reward_model_goes_on(void **state)
 {
@@ -189,11 +224,8 @@ static void a_reward_model_goes_on(void **state)
                *run = testing_path(place->directory, "on");
     SCOPED_MEM char *set = mem_printf("model.path=%s/checkpoints/latest", plain);
     trains(place, run, set);
-    SCOPED_MEM char *evals = text_in(run, "evals.jsonl");
-    char *rest = evals;
-    SCOPED_JSON json_t *first = json_loads(strsep(&rest, "\n"), 0, NULL);
-    assert_near(json_number_value(json_object_get(first, "loss")),
-                last_number(plain, "evals.jsonl", "loss"), 0);
+    assert_near(first_number(run, "evals.jsonl", "loss"), last_number(plain, "evals.jsonl", "loss"),
+                0);
 }
 
 /* Ranked completions are pairs, all of them; a row is one loss. */
@@ -344,6 +376,7 @@ int main(void)
         cmocka_unit_test(what_it_writes_is_a_reward_model),
         cmocka_unit_test(how_a_batch_is_cut_changes_no_bit),
         cmocka_unit_test(a_killed_run_comes_to_the_same_weights),
+        cmocka_unit_test(an_adapter_trains_with_its_head),
         cmocka_unit_test(a_reward_model_goes_on),
         cmocka_unit_test(all_pairs_of_a_prompt_are_trained),
         cmocka_unit_test(labels_are_shares_of_people),

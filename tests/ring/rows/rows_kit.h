@@ -59,6 +59,15 @@ static inline double last_number(const char *run, const char *name, const char *
     return json_number_value(json_object_get(object, key));
 }
 
+static inline double first_number(const char *run, const char *name, const char *key)
+{
+    SCOPED_MEM char *text = text_in(run, name);
+    char *rest = text;
+    SCOPED_JSON json_t *object = json_loads(strsep(&rest, "\n"), 0, NULL);
+    assert_true(json_is_number(json_object_get(object, key)));
+    return json_number_value(json_object_get(object, key));
+}
+
 static inline void wait_updates(const char *run, int least)
 {
     for (int64_t until = clock_ms() + RUN_MS;; clock_sleep_ms(1)) {

@@ -169,7 +169,7 @@ static double reward_of(const json_t *row, uint32_t i)
     return label ? json_is_true(label) : reward ? json_number_value(reward) : i == 0;
 }
 
-/* What a reward model learns of the group, beside its rewards. */
+/* The group's columns for a reward model. */
 static void put_ratings(struct batch *batch, size_t g)
 {
     struct group *group = batch->group[g];
