@@ -159,8 +159,12 @@ class Stages(unittest.TestCase):
             self.assertEqual(again.made, ["larger", "gold"])
 
     def test_nine_runs(self):
-        names = [name for name in self.run_in("/nowhere", quick=False).stages if "-lag" in name]
-        self.assertEqual(len(names), 9)
+        stages = self.run_in("/nowhere", quick=False).stages
+        names = [f"{method}-lag{lag}" for method in ("ppo", "rloo", "online_dpo") for lag in (0, 1, 4)]
+        self.assertEqual([name for name in stages if "-lag" in name], [*names, "rloo_near-lag1", "rloo_far-lag1"])
+        for name in names:
+            (settings, _recipe) = stages[name].settings
+            self.assertEqual(f"{settings['learner.objective']}-lag{settings['lag.max']}", name)
 
     def test_words(self):
         with tempfile.TemporaryDirectory() as directory:
