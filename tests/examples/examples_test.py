@@ -215,7 +215,7 @@ class Sentiment(unittest.TestCase):
         self.assertEqual(len(there), 1500)
         for i in range(0, 1500, 5):
             self.assertEqual(len({there[f"It is text number {j} of all"] for j in range(i, i + 5)}), 1)
-        for name, share in self.prepare.PARTS:
+        for name, share, _ in self.prepare.PARTS:
             self.assertAlmostEqual(len(parts[name]["nytEditorialSnippets"]) / 1500, share / 20, delta=0.07)
 
     def test_rows(self):

@@ -412,10 +412,9 @@ static void the_recipes_of_the_examples_are_read(void **state)
     (void)state;
     static const struct {
         const char *file, *name;
-    } examples[] = {{"sort/recipe", "sort"},
-                    {"tldr/recipe", "tldr"},
-                    {"tldr/reward", "tldr-reward"},
-                    {"tldr/rlhf", "tldr-rlhf"}};
+    } examples[] = {{"sort/recipe", "sort"},           {"tldr/recipe", "tldr"},
+                    {"sentiment/recipe", "sentiment"}, {"sentiment/reward", "sentiment-reward"},
+                    {"tldr/reward", "tldr-reward"},    {"tldr/rlhf", "tldr-rlhf"}};
     for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
         SCOPED_MEM char *file =
             mem_printf("%s/../../examples/%s.yaml", TEST_GOLDEN, examples[i].file);
