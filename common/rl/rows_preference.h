@@ -124,7 +124,7 @@
       "a pairwise preference model: behind two answers shown beside each other, the label of the better one is the likelier of the " \
       "two labels", \
       "Dong 2024 (RLHF Workflow), arXiv 2405.07863", "no policy is trained: answers may be anybody's", \
-      PAIR_FORM, .pair = {PAIR_SIGMOID, .beta = 1, .score = SCORE_LOGP}) \
+      PAIR_FORM, .pair = {PAIR_SOFT, .beta = 1, .score = SCORE_LOGP}) \
     ROW_LABEL(X, kto, "single completions, desirable or not, against the KL from the reference", \
       "Ethayarajh 2024, arXiv 2402.01306", LAG_OF_LABELS, \
       LABEL_KTO, .beta = 0.1, .desirable = 1, .undesirable = 1, .anchor = ANCHOR_BATCH) \

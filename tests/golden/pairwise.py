@@ -7,13 +7,14 @@
 Texts and probabilities are made as RLHFlow's example of its pair-preference-model does: its two templates, both orders, the softmax
 of the labels' two logits. pairwise.json has for each row and format the tokens and log-odds of each two answers, for one row the mean
 probability of each answer to beat the others, and of a step of AdamW on all preferences in both orders the loss and the change of
-every tensor: its norm, and each STRIDE-th element. eps is large beside most slopes, so that the step shows an error in them. Weights
+every tensor: its norm, and each STRIDE-th element. Where annotators disagree, the loss is of the share that prefers an answer. eps is large beside most slopes, so that the step shows an error in them. Weights
 are bfloat16's at the beginning."""
 import json
 import os
 import shutil
 
 import torch
+from torch.nn.functional import logsigmoid as log_sigmoid
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -37,10 +38,11 @@ def user(text):
 ROWS = [
     ({"prompt": "The sky is", "chosen": " blue, as a rule.", "rejected": " a kind of soup"},
      user("The sky is"), [" blue, as a rule.", " a kind of soup"]),
-    ({"prompt": user("Name a colour."), "chosen": said("assistant", "Red"), "rejected": said("assistant", "A chair, perhaps.")},
+    ({"prompt": user("Name a colour."), "chosen": said("assistant", "Red"), "rejected": said("assistant", "A chair, perhaps."),
+      "labels": [1, 1, 0, 1]},
      user("Name a colour."), ["Red", "A chair, perhaps."]),
     ({"chosen": user("Hi") + said("assistant", "Hello!") + user("And you?") + said("assistant", "Fine, thanks"),
-      "rejected": user("Hi") + said("assistant", "Hello!") + user("And you?") + said("assistant", "No.")},
+      "rejected": user("Hi") + said("assistant", "Hello!") + user("And you?") + said("assistant", "No."), "labels": [0, False, True]},
      user("Hi") + said("assistant", "Hello!") + user("And you?"), ["Fine, thanks", "No."]),
     ({"prompt": "2+2=", "completions": ["4", " four,\nI think", "5", "4"], "scores": [3, 2.5, -1, 3]},
      user("2+2="), ["4", " four,\nI think", "5", "4"]),
@@ -109,13 +111,14 @@ def main():
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     losses = []
     for row, messages, answers in ROWS:
-        scores = row.get("scores", [1, 0])
+        scores, labels = row.get("scores", [1, 0]), row.get("labels", [1])
+        share = sum(labels) / len(labels)
         for i in range(len(answers)):
             for j in range(len(answers)):
                 if scores[i] > scores[j]:
                     first = log_odds(shown(tokenizer, plain, messages, answers, i, j, "chat"))
                     second = log_odds(shown(tokenizer, plain, messages, answers, j, i, "chat"))
-                    losses += [-torch.nn.functional.logsigmoid(first), -torch.nn.functional.logsigmoid(-second)]
+                    losses += [-share * log_sigmoid(z) - (1 - share) * log_sigmoid(-z) for z in (first, -second)]
     loss = torch.stack(losses).mean()
     optimizer = torch.optim.AdamW(model.parameters(), lr=LR, eps=EPS, weight_decay=0.0)
     loss.backward()

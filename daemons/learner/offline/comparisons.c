@@ -1,6 +1,8 @@
 #include "learner/offline/comparisons.h"
 #include "base/mem.h"
+#include "learner/offline/rated.h"
 #include "svc/recipe/recipe_place.h"
+#include <math.h>
 
 err_t comparisons_open(const struct recipe *recipe, const struct tokenizer *tokenizer,
                        struct comparison **ret)
@@ -11,6 +13,10 @@ err_t comparisons_open(const struct recipe *recipe, const struct tokenizer *toke
                             "%g; a preference model's probabilities are of temperature 1: allowed "
                             "is 1",
                             recipe->generator.temperature);
+    if (recipe_shapes_rewards(recipe))
+        return recipe_wrong(recipe, "learner.reward",
+                            "shapes rewards of completions, and a preference model's rows have "
+                            "none; allowed: none of its keys");
     const struct comparison_config config = {.template = keys->template,
                                              .format = (enum comparison_format)keys->format,
                                              .labels = &keys->labels,
@@ -39,7 +45,7 @@ static void put_label(int32_t label, struct completion *ret)
 
 /* shown: where the better answer is, 0 or 1. */
 static struct group *group_of(const struct dataset_rules *rules, const int32_t *id, int count,
-                              int shown)
+                              int shown, double log_odds)
 {
     struct group *group = mem_new(sizeof *group);
     *group = (struct group){.prompt_tokens = (uint32_t)count,
@@ -51,12 +57,13 @@ static struct group *group_of(const struct dataset_rules *rules, const int32_t *
     group->completion = mem_array(2, sizeof *group->completion);
     put_label(comparison_label(rules->comparison, shown), &group->completion[0]);
     put_label(comparison_label(rules->comparison, !shown), &group->completion[1]);
-    *(double *)group_add(group, COLUMN_REWARD, 1) = 1;
+    *(double *)group_add(group, COLUMN_REWARD, 1) = log_odds;
     return group;
 }
 
 /* The groups of one row, before all of them are known to fit. */
 struct made {
+    double log_odds; // of what people say
     struct group *group[ROW_SIDES * (ROW_SIDES - 1)];
     uint64_t count;
 };
@@ -78,8 +85,19 @@ static err_t show(const struct dataset_rules *rules, const struct compared *row,
                               row->answer[shown ? better : worse], name, &id, &count));
         *ret_fits = *ret_fits && count <= rules->prompt_tokens;
         if (*ret_fits)
-            made->group[made->count++] = group_of(rules, id, count, shown);
+            made->group[made->count++] = group_of(rules, id, count, shown, made->log_odds);
     }
+    return OK;
+}
+
+/* Annotators that are split in halves prefer neither. */
+static err_t read_odds(const json_t *row, const char *name, double *ret)
+{
+    struct rating rating = {0};
+    TRY(rated_labels(row, name, &rating));
+    const double odds = rating.preferred / (1 - rating.preferred);
+    *ret = rating.has_preferred ? fmax(-COMPARISON_SURE, fmin(COMPARISON_SURE, log(odds)))
+                                : COMPARISON_SURE;
     return OK;
 }
 
@@ -90,6 +108,7 @@ err_t comparisons_take(void *arg, const json_t *row, const char *name, uint64_t 
     SCOPED_VALUE(made) made = {0};
     bool fits = true;
     TRY(comparison_row(to->rules->comparison, row, name, &compared));
+    TRY(read_odds(row, name, &made.log_odds));
     for (int i = 0; fits && i < compared.answers; i++)
         for (int j = 0; fits && j < compared.answers; j++)
             if (compared.score[i] > compared.score[j])

@@ -1,6 +1,7 @@
 /* Rows of preferences as a pairwise preference model learns them. Each pair of answers that are not
  * equally good becomes two groups: the better one is shown first, and second. A group's completions
- * are the two labels, that of the better answer first; its reward is 1, the other's 0.
+ * are the two labels, that of the better answer first; the other's reward is 0. The first one's is
+ * the log-odds of what people say: COMPARISON_SURE, or of the share of annotators that prefer it.
  *
  *     TRY(comparisons_open(recipe, tokenizer, &comparison));
  *     struct comparisons comparisons = {&rules, put, &rows};
@@ -9,6 +10,9 @@
  * Owner: one thread. */
 #pragma once
 #include "learner/offline/dataset.h"
+
+/* The sigmoid of this number is 1. */
+#define COMPARISON_SURE 40.0
 
 struct comparisons {
     const struct dataset_rules *rules;          // with a comparison

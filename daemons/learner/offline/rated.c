@@ -38,7 +38,7 @@ static bool is_label(const json_t *value)
                                                                  json_integer_value(value) == 1));
 }
 
-static err_t read_labels(const json_t *row, const char *name, struct rating *ret)
+err_t rated_labels(const json_t *row, const char *name, struct rating *ret)
 {
     static const char allowed[] =
         "a list of 1 to 4096 labels 0 or 1, an annotator each; 1: that one prefers 'chosen'";
@@ -64,7 +64,7 @@ static err_t read_preference(const json_t *row, const char *name, struct rating 
 {
     ret->reward[0] = 1;
     ret->reward[1] = 0;
-    TRY(read_labels(row, name, ret));
+    TRY(rated_labels(row, name, ret));
     if (!column_of(row, "margin"))
         return OK;
     ret->has_margin = true;

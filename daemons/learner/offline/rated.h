@@ -27,6 +27,9 @@ struct rating {
 err_t rated_row(const struct objective_row *objective, const json_t *row, const char *name, int end,
                 struct row_tokens *tokens, struct rating *ret);
 
+/* The column `labels` of a preference alone; absent: nothing is set. INVALID: it is none. */
+err_t rated_labels(const json_t *row, const char *name, struct rating *ret);
+
 /* The columns that the rating has, beside the group's rewards; their values into a digest. */
 void rating_put(const struct rating *rating, struct group *group);
 void rating_hash(const struct group *group, uint32_t i, struct hash *hash);

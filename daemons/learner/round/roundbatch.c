@@ -192,7 +192,7 @@ static size_t choose(const struct round_batch *batch, size_t g, size_t *ret)
     size_t count = 0;
     const bool differ = rl_pair_of(batch->columns->at[COLUMN_REWARD] + begin, end - begin,
                                    batch->config.margin, batch->config.ties_first, &pair);
-    if (!differ && (row->data == DATA_PAIRS || row->data == DATA_LISTS))
+    if (!differ && (row->unit == OBJECTIVE_PAIR || row->data == DATA_LISTS))
         return 0;
     if (row->unit == OBJECTIVE_PAIR) {
         ret[0] = begin + pair.chosen;

@@ -90,7 +90,7 @@ static const json_t *shown_as(const json_t *entry, int first, int second)
 
 /* Shows these answers, and prefers the label of the one shown at `better`. */
 static void assert_group(const struct read *r, const struct group *group, const json_t *ids,
-                         int better)
+                         int better, double share)
 {
     assert_int_equal(group->prompt_tokens, json_array_size(ids));
     for (uint32_t i = 0; i < group->prompt_tokens; i++)
@@ -100,28 +100,30 @@ static void assert_group(const struct read *r, const struct group *group, const 
         assert_int_equal(group->completion[i].tokens, 1);
         assert_int_equal(group->completion[i].token[0],
                          comparison_label(r->comparison, i ? !better : better));
-        assert_true(group_value(group, COLUMN_REWARD, (uint32_t)i) == !i);
     }
+    assert_true(group_value(group, COLUMN_REWARD, 1) == 0);
+    assert_near(1 / (1 + exp(-group_value(group, COLUMN_REWARD, 0))), share, 1e-15);
 }
 
 static void a_row_is_shown_in_both_orders(void **)
 {
     SCOPED_JSON json_t *file = golden();
+    static const double share[] = {1, 0.75, 1.0 / 3}; // of annotators
     struct read r;
     uint64_t made = 0;
     read_open(&r);
     for (size_t i = 0; i < 3; i++) {
         const json_t *entry = json_array_get(json_object_get(file, "rows"), i);
         assert_int_equal(take(&r, json_object_get(entry, "row")), 2);
-        assert_group(&r, r.group[made], shown_as(entry, 0, 1), 0);
-        assert_group(&r, r.group[made + 1], shown_as(entry, 1, 0), 1);
+        assert_group(&r, r.group[made], shown_as(entry, 0, 1), 0, share[i]);
+        assert_group(&r, r.group[made + 1], shown_as(entry, 1, 0), 1, share[i]);
         made += 2;
     }
     /* Of four answers five pairs: two are equally good. */
     const json_t *ranked = json_array_get(json_object_get(file, "rows"), 3);
     assert_int_equal(take(&r, json_object_get(ranked, "row")), 10);
-    assert_group(&r, r.group[made], shown_as(ranked, 0, 1), 0);
-    assert_group(&r, r.group[made + 5], shown_as(ranked, 2, 1), 1);
+    assert_group(&r, r.group[made], shown_as(ranked, 0, 1), 0, 1);
+    assert_group(&r, r.group[made + 5], shown_as(ranked, 2, 1), 1, 1);
     assert_int_equal(r.count, made + 10);
     read_close(&r);
 }
@@ -146,6 +148,24 @@ static void a_row_that_is_too_long_is_skipped_whole(void **)
     read_close(&r);
 }
 
+/* Labels of nobody, or none at all. */
+static void labels_are_read_or_refused(void **)
+{
+    static const char *const bad[] = {"[]", "1", "[1, 2]", "[\"1\"]"};
+    struct read r;
+    read_open(&r);
+    struct comparisons comparisons = {&r.rules, put, &r};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        SCOPED_MEM char *text = mem_printf(
+            "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\", \"labels\": %s}", bad[i]);
+        SCOPED_JSON json_t *row = json_loads(text, 0, NULL);
+        uint64_t made = 0;
+        assert_err(ERR_INVALID, "labels", comparisons_take(&comparisons, row, "r:1", &made));
+        assert_int_equal(made + r.count, 0);
+    }
+    read_close(&r);
+}
+
 static void keys_that_make_no_comparison_are_refused(void **)
 {
     static const struct {
@@ -153,6 +173,7 @@ static void keys_that_make_no_comparison_are_refused(void **)
     } cases[] = {
         {"generator: {temperature: 0.7}", "generator.temperature: 0.7; a preference model's"},
         {"learner.preference_model.labels", "labels: 'A' and 'A' are the same token"},
+        {"learner.reward.clip", "learner.reward: shapes rewards"},
     };
     SCOPED(tokenizer) tokenizer = NULL;
     SCOPED(comparison) none = NULL;
@@ -164,6 +185,9 @@ static void keys_that_make_no_comparison_are_refused(void **)
                                "learner: {preference_model: {labels: [A, A]}}\n";
     assert_ok(recipe_parse(text, strlen(text), "r.yaml", ".", NULL, &same));
     assert_err(ERR_INVALID, cases[1].why, comparisons_open(same, tokenizer, &none));
+    SCOPED(recipe) shaped = recipe_of("");
+    shaped->learner.reward.clip = 1;
+    assert_err(ERR_INVALID, cases[2].why, comparisons_open(shaped, tokenizer, &none));
 }
 
 /* ---- a step */
@@ -175,7 +199,7 @@ static err_t ignore(void *arg, uint32_t u)
 }
 
 /* The optimizer's file after one step on all of the file's rows. */
-static struct safetensors *trained(const json_t *file, double *ret_loss)
+static struct safetensors *after_step(const json_t *file, double *ret_loss)
 {
     SCOPED(backend) be = tiny_backend(1);
     SCOPED_VALUE(trainees) trainees = {0};
@@ -192,6 +216,10 @@ static struct safetensors *trained(const json_t *file, double *ret_loss)
     SCOPED_MEM char *path = file_join(testing_directory(), "optimizer.safetensors");
     json_array_foreach (json_object_get(file, "rows"), i, entry)
         take(&r, json_object_get(entry, "row"));
+    const double all = (double)r.count;
+    SCOPED_JSON json_t *halves = json_pack("{s:s, s:s, s:s, s:[i, i]}", "prompt", "a", "chosen",
+                                           "b", "rejected", "c", "labels", 0, 1);
+    assert_int_equal(take(&r, halves), 2); // and trains nothing
     assert_ok(model_load(be, MODEL, &model));
     assert_ok(model_keep_kv(model, KV_F32)); // as PyTorch does
     assert_ok(trainees_add(&trainees, "policy", model, &optimizer, NULL));
@@ -202,9 +230,8 @@ static struct safetensors *trained(const json_t *file, double *ret_loss)
     assert_ok(updates_run(updates, &round, r.group, ignore, NULL, &report));
     assert_ok(optimizer_save(trainees_first(&trainees)->optimizer, path));
     assert_ok(safetensors_open(path, &made));
-    assert_int_equal(
-        r.count, json_integer_value(json_object_get(json_object_get(file, "step"), "comparisons")));
-    assert_true(report.figures.pairs == (double)r.count);
+    entry = json_object_get(json_object_get(file, "step"), "comparisons");
+    assert_true(report.figures.pairs == all && json_number_value(entry) == all);
     *ret_loss = report.figures.loss;
     read_close(&r);
     return made;
@@ -250,7 +277,7 @@ static void a_step_is_that_of_pytorch(void **)
     const char *name;
     json_t *want;
     double loss;
-    SCOPED(safetensors) made = trained(file, &loss);
+    SCOPED(safetensors) made = after_step(file, &loss);
     assert_ok(safetensors_open_model(MODEL, &begin));
     assert_near(loss, json_number_value(json_object_get(step, "loss")), 1e-5);
     assert_int_equal(json_object_size(json_object_get(step, "change")), 20);
@@ -261,5 +288,6 @@ static void a_step_is_that_of_pytorch(void **)
 
 TESTS(cmocka_unit_test(a_row_is_shown_in_both_orders),
       cmocka_unit_test(a_row_that_is_too_long_is_skipped_whole),
+      cmocka_unit_test(labels_are_read_or_refused),
       cmocka_unit_test(keys_that_make_no_comparison_are_refused),
       cmocka_unit_test(a_step_is_that_of_pytorch))
