@@ -1,9 +1,12 @@
-/* The part of the table of other trainers' names that concerns rewards on their way to the objective.
- * recipe_words_table.h includes it, and has the form of a row. */
+/* The part of the table of other trainers' names that concerns reward models, and rewards on their way
+ * to the objective. recipe_words_table.h includes it, and has the form of a row. */
 #pragma once
 // clang-format off
 
 #define RECIPE_WORDS_REWARD(W) \
+    W("center_rewards_coefficient",  "learner.reward_model.center_rewards_coefficient", "of rlhfctl reward train") \
+    W("pad_token",                   "learner.reward_model.pad_token", "of rlhfctl reward train") \
+    W("compute_fp32_loss",           "", "losses of reward models are computed in double") \
     W("non_eos_penalty",             "learner.reward.missing_eos_penalty", "with learner.reward.missing_eos") \
     W("non_stop_penalty",            "learner.reward.missing_eos", "replace, for true; how much: learner.reward.missing_eos_penalty") \
     W("non_stop_penalty_value",      "learner.reward.missing_eos_penalty", "above 0; with learner.reward.missing_eos: replace") \
