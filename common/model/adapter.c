@@ -31,6 +31,15 @@ static void point_at(struct model *model, const struct params *adapter)
     }
 }
 
+struct model *adapter_swap(struct model *model, struct model *adapter)
+{
+    struct model *before = model->adapter;
+    if (adapter)
+        point_at(model, adapter->params);
+    model->adapter = adapter;
+    return before;
+}
+
 /* Takes adapter. */
 static err_t attach(struct model *model, const char *directory, struct model *adapter)
 {
@@ -38,9 +47,7 @@ static err_t attach(struct model *model, const char *directory, struct model *ad
     struct base *base = owned->base = mem_new(sizeof *base);
     base->directory = mem_string(directory);
     TRY(model_digest(model, &base->weights));
-    point_at(model, owned->params);
-    model_free(model->adapter);
-    model->adapter = STEAL(owned);
+    model_free(adapter_swap(model, STEAL(owned)));
     return OK;
 }
 
@@ -137,7 +144,7 @@ err_t adapter_open(struct backend *be, const char *directory, bool compact, stru
 
 /* Sequences are not padded here; who reads the files pads by this token. Of a policy's directory
  * that the adapter stands beside it may be one that ends texts. */
-static err_t find_pad(const char *directory, struct model_config *config)
+err_t adapter_reward_pad(const char *directory, struct model_config *config)
 {
     SCOPED_MEM char *file = file_join(directory, "tokenizer.json");
     SCOPED(tokenizer) tokenizer = NULL;
@@ -161,7 +168,7 @@ err_t adapter_open_valued(struct backend *be, const char *directory, bool compac
     TRY(adapter_base(directory, &base));
     TRY((compact ? model_load_valued : model_load_critic)(be, base, &model, &fresh));
     TRY(adapter_load(model, base, directory));
-    TRY(find_pad(directory, &model->config));
+    TRY(adapter_reward_pad(directory, &model->config));
     *ret = STEAL(model);
     return OK;
 }

@@ -63,6 +63,13 @@ err_t adapter_open_reward(struct backend *be, const char *directory, struct mode
 err_t adapter_open_valued(struct backend *be, const char *directory, bool compact,
                           struct model **ret); // of an adapter alone (adapter_is_valued)
 
+/* Its parts, for several adapters beside one base (model_load_valued, then adapter_load). config is
+ * the base's and becomes the adapter's: its pad. adapter_swap gives the base another adapter, or
+ * none (NULL). Both are the caller's, the one that it had, too. A workspace runs with the adapter
+ * that it was made with. */
+err_t adapter_reward_pad(const char *directory, struct model_config *config);
+struct model *adapter_swap(struct model *base, struct model *adapter);
+
 /* W + scale * B A of each matrix, and all else of the model, in float32 at the model's own layout,
  * into a buffer of as many elements. adapter: float32 values at the adapter's layout; NULL: the
  * adapter's own. */

@@ -7,6 +7,8 @@
 #pragma once
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/rng.h"
+#include "model/adapter.h"
 #include "model/model.h"
 #include "testing/testing.h"
 
@@ -48,5 +50,27 @@ static inline const char *reward_model_drawn(const char *policy, const struct dr
         SCOPED_MEM char *to = file_join(directory, files[i]);
         assert_ok(file_copy(from, to));
     }
+    return directory;
+}
+
+/* A directory of a reward model's adapter beside the policy: all of its values and its head are
+ * drawn. A base that is a reward model works as well. */
+static inline const char *reward_adapter_drawn(const char *base, uint64_t seed)
+{
+    const char *directory = testing_directory();
+    const struct lora lora = {.r = 2, .alpha = 4, .roles = 1U << PARAM_Q | 1U << PARAM_DOWN};
+    SCOPED(backend) be = NULL;
+    SCOPED(model) model = NULL;
+    bool fresh;
+    assert_ok(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
+    assert_ok(model_load_critic(be, base, &model, &fresh));
+    assert_ok(adapter_new(model, base, &lora, LORA_GAUSSIAN, seed));
+    const size_t elements = model->adapter->params->layout->elements;
+    const struct rng rng = rng_keyed(seed, RNG_TEST, 0, 0);
+    SCOPED_MEM bf16 *flat = mem_array(elements, sizeof *flat);
+    for (size_t i = 0; i < elements; i++)
+        flat[i] = bf16_from_float((float)(rng_uniform(&rng, i) - 0.5));
+    assert_ok(model_put(model->adapter, flat, NULL));
+    assert_ok(model_save(model->adapter, directory));
     return directory;
 }

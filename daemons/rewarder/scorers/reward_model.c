@@ -25,7 +25,7 @@ struct reward_model_keys {
 static const struct recipe_option keys[] = {
     STAGE_KEY(struct reward_model_keys, path, path, "",
               "absolute name of a Hugging Face directory of ForSequenceClassification with one "
-              "label; its tokenizer is model.path's"),
+              "label, or of a PEFT adapter of one; its tokenizer is model.path's"),
     STAGE_KEY(struct reward_model_keys, texts, paths, "[]",
               "several such directories instead: an ensemble, whose models are loaded once each",
               .min = 1, .max = 4096),

@@ -1,5 +1,5 @@
 /* The reward models of a rewarder: each directory once in memory, however many scorers and
- * ensembles name it, and one backend for all.
+ * ensembles name it, and one backend for all. Adapters beside the same base share it.
  *
  *     TRY(reward_models_join(context, &models));                    -- the first stage makes them
  *     TRY(reward_models_get(models, "/models/reward", &model));

@@ -181,6 +181,83 @@ static void ensembles_join_what_each_model_says(void **state)
     assert_err(ERR_INVALID, "completion 1: its 2 tokens are not there", kit_score(&kit, &group));
 }
 
+/* The score of a group's completion by a model of a directory, alone. */
+static double alone(struct backend *be, const char *directory, const struct group *group,
+                    uint32_t i)
+{
+    SCOPED(model) model = NULL;
+    int32_t token[PROMPT + 2];
+    assert_ok(adapter_open_reward(be, directory, &model));
+    for (int t = 0; t < PROMPT; t++)
+        token[t] = (int32_t)group->prompt_token[t];
+    for (int t = 0; t < 2; t++)
+        token[PROMPT + t] = (int32_t)group->completion[i].token[t];
+    return value_at(model, token, PROMPT + 2, PROMPT + 1);
+}
+
+static double bytes_of(struct backend *be, const char *directory)
+{
+    SCOPED(model) model = NULL;
+    assert_ok(adapter_open_reward(be, directory, &model));
+    return (double)model_bytes(model);
+}
+
+/* Two beside the policy, one beside a reward model, and that one itself: two bases in memory. */
+static void adapters_share_their_base(void **state)
+{
+    enum { MODELS = 4 };
+    (void)state;
+    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 1, .groups = 8});
+    const char *whole = reward_model_drawn(ring.model, &(struct drawn){.pad = -1, .seed = 60});
+    const char *at[MODELS] = {reward_adapter_drawn(ring.model, 61), reward_adapter_drawn(whole, 62),
+                              whole, reward_adapter_drawn(ring.model, 63)};
+    struct group group;
+    SCOPED_VALUE(score_kit) kit = {0};
+    SCOPED(backend) be = NULL;
+    SCOPED(model) base = NULL;
+    assert_ok(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
+    assert_ok(model_load_reward(be, whole, &base));
+    assert_ok(open_scorers(
+        &ring,
+        mem_printf("[{kind: reward_model, path: '%s'}, {kind: reward_model, path: '%s'}, {kind: "
+                   "reward_model, path: '%s'}, {kind: reward_model, paths: ['%s', '%s', '%s']}]",
+                   at[0], at[1], at[2], at[0], at[3], at[1]),
+        &kit));
+    assert_true(shown("rlhfd_reward_models") == MODELS);
+    double want_bytes = 2 * (double)model_bytes(base); // the policy's shapes are the same
+    for (int m = 0; m < MODELS; m++)
+        want_bytes += bytes_of(be, at[m]) - (double)model_bytes(base);
+    assert_true(shown("rlhfd_reward_model_bytes") == want_bytes);
+    three_tokens(&group);
+    for (int again = 0; again < 2; again++) { // no adapter is left behind
+        assert_ok(kit_score(&kit, &group));
+        for (uint32_t i = 0; i < COMPLETIONS; i++) {
+            const double *s = group_values(&group, COLUMN_SCORES, i);
+            const double want[] = {alone(be, at[0], &group, i), alone(be, at[1], &group, i),
+                                   alone(be, at[2], &group, i), alone(be, at[3], &group, i)};
+            for (int m = 0; m < 3; m++)
+                assert_true(s[m] == want[m]);
+            assert_near(s[3], (want[0] + want[3] + want[1]) / 3, 1e-12);
+            assert_true(want[0] != want[1] && want[1] != want[2] && want[2] != want[3]);
+        }
+        column_list_done(&group.columns);
+    }
+}
+
+/* The language model under them is no reward model by itself. */
+static void a_base_alone_is_refused(void **state)
+{
+    (void)state;
+    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 1, .groups = 8});
+    const char *adapter = reward_adapter_drawn(ring.model, 61);
+    SCOPED_VALUE(score_kit) kit = {0};
+    assert_err(
+        ERR_INVALID, "paths[1]: ",
+        open_scorers(&ring,
+                     mem_printf("[{kind: reward_model, paths: ['%s', '%s']}]", adapter, ring.model),
+                     &kit));
+}
+
 static void keys_of_ensembles_are_checked(void **state)
 {
     (void)state;
@@ -271,6 +348,7 @@ static void what_does_not_fit_is_refused(void **state)
 
 TESTS(cmocka_unit_test(a_score_is_the_value_at_the_last_token),
       cmocka_unit_test(ensembles_join_what_each_model_says),
+      cmocka_unit_test(adapters_share_their_base), cmocka_unit_test(a_base_alone_is_refused),
       cmocka_unit_test(keys_of_ensembles_are_checked),
       cmocka_unit_test(models_together_must_fit_into_memory),
       cmocka_unit_test(what_does_not_fit_is_refused))
