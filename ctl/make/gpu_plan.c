@@ -94,12 +94,12 @@ err_t gpu_plan_make(const struct recipe *recipe, const struct model_config *poli
 }
 
 void gpu_plan_add_reward_model(const struct recipe *recipe, const struct model_config *config,
-                               struct gpu_plan *plan)
+                               bool shared, struct gpu_plan *plan)
 {
     struct device_memory m;
     device_memory_of_scores(recipe, config, &m);
     const double more = fmax(m.scratch - plan->scores_scratch, 0);
-    plan->rewarder.weights += m.weights;
+    plan->rewarder.weights += shared ? 0 : m.weights;
     plan->rewarder.activations += m.activations;
     plan->rewarder.scratch += more;
     plan->scores_scratch += more;

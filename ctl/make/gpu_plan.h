@@ -32,7 +32,7 @@ err_t gpu_plan_make(const struct recipe *recipe, const struct model_config *poli
 
 /* One of a rewarder's reward models, as sizing_add_reward_model has it. */
 void gpu_plan_add_reward_model(const struct recipe *recipe, const struct model_config *config,
-                               struct gpu_plan *plan);
+                               bool shared, struct gpu_plan *plan);
 
 /* A preference model, which has a backend of its own. */
 void gpu_plan_add_preference_model(const struct model_config *config, int64_t tokens,

@@ -167,32 +167,60 @@ static err_t read_gpus(const struct recipe *recipe, const struct texts *t,
 struct adding {
     const struct recipe *recipe;
     struct machines *to;
+    size_t bases;
+    char *base[REWARD_PATHS_MAX]; // of reward models, which adapters share
 };
 
-static void add_model(const struct adding *a, const struct model_config *config, int64_t tokens)
+static void adding_done(struct adding *a)
 {
-    struct machines *to = a->to;
-    if (tokens)
-        sizing_add_preference_model(config, tokens, &to->sizing);
-    else
-        sizing_add_reward_model(a->recipe, config, &to->sizing);
-    if (to->on_gpus && tokens)
-        gpu_plan_add_preference_model(config, tokens, &to->gpu);
-    else if (to->on_gpus)
-        gpu_plan_add_reward_model(a->recipe, config, &to->gpu);
+    for (size_t i = 0; i < a->bases; i++)
+        mem_free(a->base[i]);
+}
+
+/* Takes base. Whether it was there before. */
+static bool note_base(struct adding *a, char *base)
+{
+    for (size_t i = 0; i < a->bases; i++)
+        if (strcmp(a->base[i], base) == 0) {
+            mem_free(base);
+            return true;
+        }
+    a->base[a->bases++] = base;
+    return false;
+}
+
+static void add_preference_model(const struct adding *a, const struct model_config *config,
+                                 int64_t tokens)
+{
+    sizing_add_preference_model(config, tokens, &a->to->sizing);
+    if (a->to->on_gpus)
+        gpu_plan_add_preference_model(config, tokens, &a->to->gpu);
+}
+
+/* The base may be a language model, whose own head is not loaded then. */
+static void add_reward_model(const struct adding *a, const struct model_config *base, bool shared)
+{
+    struct model_config config = *base;
+    config.parts = PARTS_CRITIC;
+    config.tied = false;
+    sizing_add_reward_model(a->recipe, &config, shared, &a->to->sizing);
+    if (a->to->on_gpus)
+        gpu_plan_add_reward_model(a->recipe, &config, shared, &a->to->gpu);
 }
 
 /* Of an adapter its base, beside which it is small. */
 static err_t add_reward_path(void *arg, const struct reward_path *path)
 {
-    const struct adding *a = arg;
+    struct adding *a = arg;
     SCOPED_MEM char *base = NULL;
     struct model_config config;
     bool found;
     TRY(recipe_place(a->recipe, path->key, adapter_under(path->path, &base)));
     TRY(read_model(a->recipe, path->key, base, &config, &found));
-    if (found)
-        add_model(a, &config, path->tokens);
+    if (found && path->tokens)
+        add_preference_model(a, &config, path->tokens);
+    else if (found)
+        add_reward_model(a, &config, note_base(a, STEAL(base)));
     return OK;
 }
 
@@ -212,7 +240,8 @@ static err_t read_machines(const struct recipe *recipe, const struct texts *t, d
                                   *values = has_critic ? &critic : NULL;
         sizing_make(recipe, &policy, adapter, frozen, values, &m.sizing);
         TRY(read_gpus(recipe, t, &policy, frozen, values, &m));
-        TRY(reward_paths_each(recipe, add_reward_path, &(struct adding){recipe, &m}));
+        SCOPED_VALUE(adding) adding = {.recipe = recipe, .to = &m};
+        TRY(reward_paths_each(recipe, add_reward_path, &adding));
     }
     *ret = m;
     return OK;

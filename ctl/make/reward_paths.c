@@ -1,23 +1,20 @@
 #include "ctl/make/reward_paths.h"
 #include "base/mem.h"
 #include "model/odds.h"
-#include "svc/recipe/recipe_lists.h"
 #include "svc/recipe/yaml_tree.h"
 #include <stdlib.h>
 #include <string.h>
-
-enum { PATHS_MAX = RECIPE_SCORERS * (RECIPE_TEXTS + 1) };
 
 struct paths {
     err_t (*fn)(void *arg, const struct reward_path *path);
     void *arg;
     size_t count;
-    const char *seen[PATHS_MAX];
+    const char *seen[REWARD_PATHS_MAX];
 };
 
 static err_t take(struct paths *paths, const char *key, const struct yaml_tree *value)
 {
-    if (!value || value->kind != YAML_SCALAR || !*value->text || paths->count == PATHS_MAX)
+    if (!value || value->kind != YAML_SCALAR || !*value->text || paths->count == REWARD_PATHS_MAX)
         return OK;
     for (size_t i = 0; i < paths->count; i++)
         if (strcmp(paths->seen[i], value->text) == 0)

@@ -7,6 +7,9 @@
  * Pure: no file. */
 #pragma once
 #include "svc/recipe/recipe.h"
+#include "svc/recipe/recipe_lists.h"
+
+enum { REWARD_PATHS_MAX = RECIPE_SCORERS * (RECIPE_TEXTS + 1) };
 
 struct reward_path {
     const char *key;  // that names it first

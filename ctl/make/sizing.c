@@ -116,10 +116,10 @@ void sizing_make(const struct recipe *recipe, const struct model_config *policy,
 }
 
 void sizing_add_reward_model(const struct recipe *recipe, const struct model_config *config,
-                             struct sizing *sizing)
+                             bool shared, struct sizing *sizing)
 {
     const int at_once = pack_rows(SCORES_GROUP_TOKENS, (int)context(recipe, config));
-    sizing->rewarder += 2 * elements(config) + forward_bytes(config, at_once);
+    sizing->rewarder += (shared ? 0 : 2 * elements(config)) + forward_bytes(config, at_once);
 }
 
 void sizing_add_preference_model(const struct model_config *config, int64_t tokens,

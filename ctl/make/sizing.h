@@ -27,9 +27,10 @@ void sizing_make(const struct recipe *recipe, const struct model_config *policy,
                  const struct model_config *reference, const struct model_config *critic,
                  struct sizing *ret);
 
-/* One of a rewarder's reward models, which it holds once whatever scorers name it. */
+/* One of a rewarder's reward models, which it holds once whatever scorers name it. shared: an
+ * adapter beside a base that was added before. */
 void sizing_add_reward_model(const struct recipe *recipe, const struct model_config *config,
-                             struct sizing *sizing);
+                             bool shared, struct sizing *sizing);
 
 /* A preference model, whose comparisons have so many tokens at most. */
 void sizing_add_preference_model(const struct model_config *config, int64_t tokens,

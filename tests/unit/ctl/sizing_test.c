@@ -133,9 +133,11 @@ static void a_reward_model_is_held_packed(void **)
         assert_ok(recipe_parse(cases[i].text, strlen(cases[i].text), "r.yaml", ".",
                                &(struct recipe_source){0}, &recipe));
         sizing_make(recipe, &policy, 0, NULL, NULL, &s);
-        sizing_add_reward_model(recipe, &config, &s);
-        sizing_add_reward_model(recipe, &config, &s);
+        sizing_add_reward_model(recipe, &config, false, &s);
+        sizing_add_reward_model(recipe, &config, false, &s);
         near(s.rewarder, 20 * MIB + 2 * (2 * own + cases[i].rows * (36.0 * C + 12 * F)));
+        sizing_add_reward_model(recipe, &config, true, &s); // an adapter beside one of them
+        near(s.rewarder, 20 * MIB + 2 * 2 * own + 3 * cases[i].rows * (36.0 * C + 12 * F));
     }
 }
 
@@ -244,14 +246,17 @@ static void reward_models_on_a_gpu(void **)
     assert_ok(recipe_parse(BASE, strlen(BASE), "r.yaml", ".", &(struct recipe_source){0}, &recipe));
     struct gpu_plan plan = on_gpus(BASE);
     config.parts = PARTS_CRITIC;
-    gpu_plan_add_reward_model(recipe, &config, &plan);
+    gpu_plan_add_reward_model(recipe, &config, false, &plan);
     const struct device_memory one = plan.rewarder;
     assert_true(one.weights > 2 * P && one.weights < 2.2 * P);
     assert_true(one.activations > 1024 * (32.0 * C + 12 * F) && one.scratch > 0);
-    gpu_plan_add_reward_model(recipe, &config, &plan);
+    gpu_plan_add_reward_model(recipe, &config, false, &plan);
     near(plan.rewarder.weights, 2 * one.weights);
     near(plan.rewarder.activations, 2 * one.activations);
     near(plan.rewarder.scratch, one.scratch);
+    gpu_plan_add_reward_model(recipe, &config, true, &plan);
+    near(plan.rewarder.weights, 2 * one.weights);
+    near(plan.rewarder.activations, 3 * one.activations);
 }
 
 /* Each with a backend of its own. */
