@@ -23,7 +23,7 @@ struct desk {
     struct tokenizer *tokenizer; // of model.path; NULL: it has none that can be read
     struct row_chat chat;
     struct row_rules rules;
-    bool check, groups;                   // of a check: whether rows have several completions
+    bool check;
     double score[RECIPE_SCORERS], reward; // of the last completion
     err_t failed;
 };
@@ -92,18 +92,16 @@ static err_t read_prompt(const struct desk *desk, const json_t *row, const char 
     return failed;
 }
 
-/* Scores `count` completions of the row that are alike, the first into desk->score and reward.
- * Takes its tokens, if there are any; then the count is 1. */
+/* Scores one completion of the row into desk->score and reward. Takes its tokens, if there are
+ * any. */
 static err_t desk_score(struct desk *desk, const json_t *row, const char *name,
-                        const struct completion *completion, uint32_t count)
+                        const struct completion *completion)
 {
     SCOPED(group) made = mem_new(sizeof *made);
-    made->completions = count;
-    made->completion = mem_array(count, sizeof *completion);
-    for (uint32_t i = 0; i < count; i++) {
-        made->completion[i] = *completion;
-        made->completion[i].text = mem_copy(completion->text, completion->text_len + 1);
-    }
+    made->completions = 1;
+    made->completion = mem_new(sizeof *completion);
+    made->completion[0] = *completion;
+    made->completion[0].text = mem_copy(completion->text, completion->text_len + 1);
     TRY(read_prompt(desk, row, name, made));
     struct group *group = STEAL(made);
     group->row = json_to_text(row);
@@ -152,7 +150,7 @@ static err_t score_line(struct desk *desk, json_t *line, const char *name)
                                     .tokens = (uint32_t)tokens,
                                     .finish = ended ? FINISH_EOS : FINISH_LENGTH};
     TRY(read_ids(line, name, tokens, &completion.token));
-    TRY(err_wrap(desk_score(desk, row, "row", &completion, 1), "%s", name));
+    TRY(err_wrap(desk_score(desk, row, "row", &completion), "%s", name));
     json_t *scores = json_array();
     for (size_t i = 0; i < desk->scorers; i++)
         json_array_append_new(scores,
@@ -191,18 +189,10 @@ err_t score_offline(const struct recipe *recipe, FILE *in, FILE *out)
 
 /* ---- check */
 
-/* A scorer that compares the completions of a group needs two, which rows of an evaluation have
- * not. */
 static err_t look_at_row(void *arg, const json_t *row, const char *name)
 {
-    struct desk *desk = arg;
     const struct completion empty = {.text = (char *)"", .finish = FINISH_EOS};
-    err_t failed = desk_score(desk, row, "row", &empty, 1);
-    if (err_failed(failed) && desk->groups) {
-        err_free(failed);
-        failed = desk_score(desk, row, "row", &empty, 2);
-    }
-    return err_wrap(failed, "%s", name);
+    return err_wrap(desk_score(arg, row, "row", &empty), "%s", name);
 }
 
 static err_t check_rows(const struct recipe *recipe, const char *key, const char *path,
@@ -225,10 +215,8 @@ static err_t check(const struct recipe *recipe, json_t *notes)
 {
     SCOPED_VALUE(desk) desk = {0};
     TRY(desk_open(recipe, true, &desk));
-    desk.groups = recipe->generator.num_generations > 1;
     for (size_t i = 0; i < recipe->data.train.count; i++)
         TRY(check_rows(recipe, "data.train", recipe->data.train.at[i].path, &desk, notes));
-    desk.groups = false;
     return check_rows(recipe, "data.eval", recipe->data.eval, &desk, notes);
 }
 
