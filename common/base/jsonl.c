@@ -25,6 +25,7 @@ struct jsonl {
 /* Reading through the file once. */
 struct scan {
     struct jsonl *jsonl;
+    bool nul;    // strings may hold U+0000
     size_t room; // of jsonl->begin
     struct hash *hash;
     struct bytes line;          // the part of a line that was read
@@ -43,7 +44,7 @@ static err_t add_row(struct scan *scan, uint64_t end)
     if (!len || strspn(text, " \t\r") == len)
         return err_new(ERR_INVALID, "%s: an empty line; every line must be a JSON object", name);
     SCOPED_JSON json_t *value = NULL;
-    TRY(json_parse(text, len, name, &value));
+    TRY(scan->nul ? json_parse_nul(text, len, name, &value) : json_parse(text, len, name, &value));
     if (!json_is_object(value))
         return err_new(ERR_INVALID, "%s: %.60s is not a JSON object", name, text);
     if (jsonl->rows + 2 > scan->room) {
@@ -129,7 +130,7 @@ static err_t scan_file(struct scan *scan)
     }
 }
 
-err_t jsonl_open(const char *path, struct jsonl **ret)
+static err_t open_rows(const char *path, bool nul, struct jsonl **ret)
 {
     SCOPED(jsonl) jsonl = mem_new(sizeof *jsonl);
     jsonl->path = mem_string(path);
@@ -140,7 +141,7 @@ err_t jsonl_open(const char *path, struct jsonl **ret)
         return err_errno(errno, "cannot open '%s'", path);
     if (!S_ISREG(status.st_mode))
         return err_new(ERR_INVALID, "'%s' is not a file", path); // rows are read again by offset
-    struct scan scan = {.jsonl = jsonl, .hash = hash_begin()};
+    struct scan scan = {.jsonl = jsonl, .nul = nul, .hash = hash_begin()};
     err_t failed = scan_file(&scan);
     jsonl->digest = hash_end(scan.hash);
     bytes_done(&scan.line);
@@ -148,6 +149,16 @@ err_t jsonl_open(const char *path, struct jsonl **ret)
     TRY(failed);
     *ret = STEAL(jsonl);
     return OK;
+}
+
+err_t jsonl_open(const char *path, struct jsonl **ret)
+{
+    return open_rows(path, false, ret);
+}
+
+err_t jsonl_open_nul(const char *path, struct jsonl **ret)
+{
+    return open_rows(path, true, ret);
 }
 
 uint64_t jsonl_rows(const struct jsonl *jsonl)

@@ -25,6 +25,9 @@ struct jsonl;
 /* NOT_FOUND, DENIED: as the system says. INVALID: a line that is not one JSON object, is empty or
  * too long; no rows; zstd's bytes damaged, cut short, or followed by others. */
 err_t jsonl_open(const char *path, struct jsonl **ret);
+/* The same, and strings may hold U+0000, as those of completions do: rows are read by
+ * json_parse_nul. */
+err_t jsonl_open_nul(const char *path, struct jsonl **ret);
 uint64_t jsonl_rows(const struct jsonl *jsonl);
 const char *jsonl_path(const struct jsonl *jsonl);
 size_t jsonl_longest(const struct jsonl *jsonl);       // bytes of the longest row

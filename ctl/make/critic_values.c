@@ -94,7 +94,7 @@ static err_t read_line(struct values *v, const struct jsonl *lines, uint64_t i)
 static err_t read_lines(struct values *v)
 {
     SCOPED(jsonl) lines = NULL;
-    TRY(jsonl_open(v->set.path, &lines));
+    TRY(jsonl_open_nul(v->set.path, &lines));
     const uint64_t count = jsonl_rows(lines);
     v->collected = (struct collected){
         .set = &v->set, .completions = 1, .line = mem_array(count, sizeof(json_t *))};

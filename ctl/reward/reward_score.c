@@ -48,7 +48,7 @@ static err_t score_file(const struct recipe *recipe, struct score_flags *flags)
 {
     SCOPED(jsonl) rows = NULL;
     SCOPED_VALUE(reward_scorer) scorer = {0};
-    TRY(jsonl_open(flags->data, &rows));
+    TRY(jsonl_open_nul(flags->data, &rows));
     TRY(reward_scorer_open(recipe, flags->model, &scorer));
     scorer.text = flags->text;
     TRY(reward_scorer_check(&scorer, rows, check_line, flags));

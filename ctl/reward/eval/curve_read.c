@@ -113,7 +113,7 @@ static err_t add_point(struct curve *curve, const char *path)
     SCOPED(jsonl) rows = NULL;
     if (curve->points == CURVE_POINTS)
         return err_new(ERR_INVALID, "'%s': more than %d points", path, CURVE_POINTS);
-    TRY(jsonl_open(path, &rows));
+    TRY(jsonl_open_nul(path, &rows));
     if (jsonl_rows(rows) > CURVE_LINES / CURVE_POINTS)
         return err_new(ERR_INVALID, "'%s': %" PRIu64 " lines; at most %d are allowed", path,
                        jsonl_rows(rows), CURVE_LINES / CURVE_POINTS);

@@ -64,7 +64,7 @@ static err_t eval_lines(const struct recipe *recipe, const struct eval_flags *fl
                         .prompt = recipe->data.prompt_column,
                         .completion = recipe->data.completion_column}};
     SCOPED_VALUE(eval_figures) figures = {0};
-    TRY(jsonl_open(flags->data, &rows));
+    TRY(jsonl_open_nul(flags->data, &rows));
     TRY(flags->model ? score_data(recipe, flags, rows, &data) : read_data(rows, &data));
     if (!data.pairs && !data.answers)
         return err_new(ERR_INVALID,

@@ -55,7 +55,7 @@ static err_t score(const char *directory, const char *text, bool by_text, struct
     SCOPED_VALUE(reward_scorer) scorer = {0};
     struct again again = {.scorer = &scorer, .seen = seen};
     assert_ok(recipe_parse("{}", 2, "r.yaml", ".", &(struct recipe_source){0}, &recipe));
-    err_t failed = jsonl_open(kit_rows(text), &rows);
+    err_t failed = jsonl_open_nul(kit_rows(text), &rows);
     if (!err_failed(failed))
         failed = reward_scorer_open(recipe, directory, &scorer);
     scorer.text = by_text;
@@ -126,7 +126,8 @@ static void completions_are_scored_by_their_ids(void **state)
                        "\"text\": \" blue.\", \"ids\": [394, 17], \"ended\": false}\n" SKY
                        "\"text\": \" b\", \"ids\": [394, 17], \"ended\": true}\n"
                        "{\"prompt\": \"The sky is\", \"completion\": \" blue.\"}\n" SKY
-                       "\"text\": \"\\ufffd b\", \"ids\": [131, 224, 69, 1], \"ended\": true}\n";
+                       "\"text\": \"\\ufffd b\", \"ids\": [131, 224, 69, 1], \"ended\": true}\n" SKY
+                       "\"text\": \"\\u0000b\", \"ids\": [192, 69, 1], \"ended\": true}\n";
     assert_ok(score(directory, lines, false, &by_ids));
     assert_ok(score(directory, lines, true, &by_text));
     assert_true(number(by_ids.line[0], "score") == number(by_ids.line[3], "score"));
