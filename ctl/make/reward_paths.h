@@ -12,7 +12,7 @@
 enum { REWARD_PATHS_MAX = RECIPE_SCORERS * (RECIPE_TEXTS + 1) };
 
 struct reward_path {
-    const char *key;  // that names it first
+    const char *key;  // of the first entry with it
     const char *path; // of a reward model, which is held once; or of a scorer's preference model
     int64_t tokens;   // of a preference model's longest comparison; 0: it is a reward model
 };

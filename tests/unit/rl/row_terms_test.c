@@ -166,7 +166,7 @@ static void slopes_of_terms_agree_with_finite_differences(void **)
         for (int distance = -1; distance <= DISTANCE_JSD; distance++) {
             struct objective_config config = objective->row.defaults;
             if (objective_is_reward(&objective->row))
-                continue; // it has no rows
+                continue; // has no rows
             if (distance >= 0)
                 config.rows = (struct row_config){.entropy_coef = 0.2,
                                                   .distance = (enum distance)distance,

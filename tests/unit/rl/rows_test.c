@@ -80,7 +80,7 @@ static void for_each_row(void (*test)(const struct variant *variant))
             struct variant v = {objective, objective->row.defaults,
                                 COLUMN_BIT(predicted(objective->row.name))};
             if (kl >= 0 && objective_is_reward(&objective->row))
-                continue; // it takes none
+                continue; // takes none
             if (v.config.reduce == REDUCE_CONST_NORM)
                 v.config.reduce_length = 7;
             if (kl >= 0) {
