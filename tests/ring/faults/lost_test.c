@@ -163,8 +163,8 @@ static void stop_second(struct pair *p)
     stop(p, (const struct extra *[]){&p->second}, (const char *[]){"second"}, 1);
 }
 
-/* A process that never comes back by itself. None of its groups is under way, because it stood still
- * before. A group stored after its end would take a lease along. */
+/* A process that never comes back by itself. It stood still before, so none of its groups is under
+ * way. A group stored after its end would take a lease along. */
 static void kill_second(struct pair *p)
 {
     stop_second(p);

@@ -9,8 +9,8 @@
  *     comparison_label(comparison, 0)           -- the token that says: the one shown first
  *
  * The template sees `messages`, `prompt`, `first`, `second` and `labels`. A prompt of text is one
- * message of the user; `prompt` is the text of one message, or a conversation told line by line. The
- * template's text is
+ * message of the user; `prompt` is the text of one message, or a conversation told line by line.
+ * The template's text is
  * the user's message of the model's chat template, or stands alone. Nothing that data spell becomes
  * a special token. Any thread. */
 #pragma once
