@@ -98,42 +98,55 @@ static void heads_that_the_base_lacks_are_averaged(void **state)
     assert_memory_equal(got, was, head->offset * sizeof *got); // lambda 0: the base's trunk
 }
 
-/* An adapter counts as its base with it; the sum is adapter_merge's. */
+/* A drawn adapter beside the base, written to a directory; what the two make together. */
+static float *adapted(struct backend *be, const char *base, const struct model_config *config,
+                      const char *to)
+{
+    const char *const all[] = {"all-linear"};
+    struct lora lora = {.r = 2, .alpha = 3};
+    SCOPED(model) model = NULL;
+    SCOPED_VALUE(buffer) whole = {0};
+    bool fresh;
+    assert_ok(adapter_targets(config->family, all, 1, &lora.roles));
+    assert_ok(config->parts & PART_VALUE ? model_load_critic(be, base, &model, &fresh)
+                                         : model_load(be, base, &model));
+    assert_ok(adapter_new(model, base, &lora, LORA_GAUSSIAN, 6));
+    const size_t low = model->adapter->params->layout->elements;
+    SCOPED_MEM bf16 *drawn = mem_array(low, sizeof *drawn);
+    for (size_t i = 0; i < low; i++)
+        drawn[i] = bf16_from_float((float)((double)(i * 37 % 101) / 101 - 0.5));
+    assert_ok(model_put(model->adapter, drawn, NULL));
+    assert_ok(model_save(model->adapter, to));
+    const size_t elements = model->params->layout->elements;
+    float *ret = mem_array(elements, sizeof *ret);
+    assert_ok(buffer_alloc(be, elements * sizeof *ret, &whole));
+    assert_ok(adapter_merge(model, NULL, &whole));
+    assert_ok(buffer_get(&whole, 0, elements * sizeof *ret, ret));
+    return ret;
+}
+
+/* An adapter counts as its base with it, a reward model's with the head that it trained; the sum is
+ * adapter_merge's. */
 static void an_adapter_counts_as_a_whole_model(void **state)
 {
     (void)state;
     SCOPED(backend) be = kit_backend();
-    for (int f = 0; family_at(f); f++) {
-        const struct model_config config = kit_config(family_at(f), PARTS_LANGUAGE);
-        SCOPED_MEM char *base_name = mem_printf("%s-under", family_at(f)->model_type);
-        SCOPED_MEM char *low_name = mem_printf("%s/%s-low", testing_directory(), base_name);
-        SCOPED_MEM char *to = mem_printf("%s/%s-with", testing_directory(), base_name);
-        const char *base = kit_model(be, &config, base_name, 5);
-        const char *const all[] = {"all-linear"};
-        struct lora lora = {.r = 2, .alpha = 3};
-        SCOPED(model) model = NULL;
-        assert_ok(adapter_targets(family_at(f), all, 1, &lora.roles));
-        assert_ok(model_load(be, base, &model));
-        assert_ok(adapter_new(model, base, &lora, LORA_GAUSSIAN, 6));
-        const size_t low = model->adapter->params->layout->elements;
-        SCOPED_MEM bf16 *drawn = mem_array(low, sizeof *drawn);
-        for (size_t i = 0; i < low; i++)
-            drawn[i] = bf16_from_float((float)((double)(i * 37 % 101) / 101 - 0.5));
-        assert_ok(model_put(model->adapter, drawn, NULL));
-        assert_ok(model_save(model->adapter, low_name));
-        SCOPED_VALUE(buffer) whole = {0};
-        const size_t elements = model->params->layout->elements;
-        assert_ok(buffer_alloc(be, elements * sizeof(float), &whole));
-        assert_ok(adapter_merge(model, NULL, &whole));
-        SCOPED_MEM float *want = mem_array(elements, sizeof *want);
-        assert_ok(buffer_get(&whole, 0, elements * sizeof *want, want));
-        assert_ok(
-            MERGE("--method=task_arithmetic", "--base", base, "--dtype=float32", low_name, to));
-        size_t count;
-        SCOPED_MEM float *got = kit_values(be, to, &config, &count);
-        for (size_t i = 0; i < count; i++) // w + (merged - w) in float32: one rounding
-            assert_near((double)got[i], (double)want[i], 1.2e-7);
-    }
+    for (int f = 0; family_at(f); f++)
+        for (int critic = 0; critic < 2; critic++) {
+            const struct model_config config =
+                kit_config(family_at(f), critic ? PARTS_CRITIC : PARTS_LANGUAGE);
+            SCOPED_MEM char *name = mem_printf("%s-under%d", family_at(f)->model_type, critic);
+            SCOPED_MEM char *low = mem_printf("%s/%s-low", testing_directory(), name);
+            SCOPED_MEM char *to = mem_printf("%s/%s-with", testing_directory(), name);
+            const char *base = kit_model(be, &config, name, 5);
+            SCOPED_MEM float *want = adapted(be, base, &config, low);
+            assert_ok(
+                MERGE("--method=task_arithmetic", "--base", base, "--dtype=float32", low, to));
+            size_t count;
+            SCOPED_MEM float *got = kit_values(be, to, &config, &count);
+            for (size_t i = 0; i < count; i++) // w + (merged - w) in float32: one rounding
+                assert_near((double)got[i], (double)want[i], 1.2e-7);
+        }
 }
 
 /* ---- DogeRM */
