@@ -142,6 +142,8 @@ err_t answers_read(const struct row_rules *rules, bool text, const json_t *line,
     else
         TRY(text ? read_text(rules, line, name, &answers.tokens)
                  : read_ids(rules, line, name, &answers.tokens));
+    for (int i = 0; !sampled && i < answers.tokens.sequences; i++)
+        row_cut_behind_end(&answers.tokens.at[i], rules->end);
     for (int i = 0; i < answers.tokens.sequences; i++)
         if (!answers.tokens.at[i].tokens)
             return err_new(ERR_INVALID, "%s: no token to score", name);

@@ -98,18 +98,6 @@ static err_t rate_alone(const struct objective_row *objective, const json_t *row
     }
 }
 
-/* Templates write more behind the end of a message, where a generated answer has ended. */
-static void cut_behind_end(int end, struct row_sequence *s)
-{
-    int last = s->tokens - 1;
-    while (last >= s->prompt_tokens && s->id[last] != end)
-        last--;
-    if (last >= s->prompt_tokens)
-        s->tokens = last + 1;
-    if (!s->prompt_tokens && s->tokens > 1)
-        s->prompt_tokens = 1;
-}
-
 err_t rated_row(const struct objective_row *objective, const json_t *row, const char *name, int end,
                 struct row_tokens *tokens, struct rating *ret)
 {
@@ -124,8 +112,12 @@ err_t rated_row(const struct objective_row *objective, const json_t *row, const 
                      "preferences (chosen, rejected) and ranked completions (completions, scores)");
     else if (format != ROW_RANKED)
         TRY(rate_alone(objective, row, name, tokens, &rating));
-    for (int i = 0; i < tokens->sequences; i++)
-        cut_behind_end(end, &tokens->at[i]);
+    for (int i = 0; i < tokens->sequences; i++) {
+        struct row_sequence *s = &tokens->at[i];
+        row_cut_behind_end(s, end);
+        if (!s->prompt_tokens && s->tokens > 1)
+            s->prompt_tokens = 1;
+    }
     *ret = rating;
     return OK;
 }

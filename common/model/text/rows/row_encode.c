@@ -327,6 +327,15 @@ err_t row_encode(const struct row_rules *rules, const json_t *row, const char *n
     return OK;
 }
 
+void row_cut_behind_end(struct row_sequence *s, int end)
+{
+    int last = s->tokens - 1;
+    while (last >= s->prompt_tokens && s->id[last] != end)
+        last--;
+    if (last >= s->prompt_tokens)
+        s->tokens = last + 1;
+}
+
 err_t row_prompt(const struct row_rules *rules, const json_t *row, const char *name,
                  int32_t **ret_ids, int *ret_count)
 {

@@ -65,6 +65,10 @@ err_t row_encode(const struct row_rules *rules, const json_t *row, const char *n
                  struct row_tokens *ret);
 void row_tokens_done(struct row_tokens *tokens);
 
+/* Cuts an answer behind its last end token, where a generated one ends and its score is read:
+ * templates write more behind the end of a message. One without an end stays as it is. */
+void row_cut_behind_end(struct row_sequence *s, int end);
+
 /* The prompt alone, as it is decoded from: of messages with the generation prompt, or going on with
  * the last message if that is the assistant's. The caller's. INVALID: the row has none. */
 err_t row_prompt(const struct row_rules *rules, const json_t *row, const char *name,
