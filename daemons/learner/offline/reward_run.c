@@ -37,6 +37,10 @@ err_t reward_check(const struct recipe *recipe, const struct objective_row *row,
     if (recipe->learner.reference.kind != RECIPE_REFERENCE_NONE)
         return recipe_wrong(recipe, "learner.reference.kind",
                             "a reward model has no reference; allowed: none");
+    if (recipe_shapes_rewards(recipe))
+        return recipe_wrong(recipe, "learner.reward",
+                            "shapes what scorers say of completions, and here people judge; "
+                            "allowed: none of its keys");
     if (recipe->train.chunks != 1)
         return recipe_wrong(recipe, "train.chunks",
                             "each chunk moves the reference, and a reward model has none; "

@@ -349,6 +349,7 @@ static void what_cannot_be_is_refused(void **state)
     refuses(place, "train.chunks=2", "train.chunks");
     refuses(place, "learner.reward_model.standardize=true", "bradley_terry compares");
     refuses(place, "learner.reference.kind=frozen", "a reward model has no reference");
+    refuses(place, "learner.reward.length_penalty=0.1", "and here people judge");
     refuses(place, "learner.rows.entropy_coef=0.1", "trains scores alone");
     int status = process_run(&output, RUN_MS, "rlhfctl", "train", place->recipe, "--run",
                              testing_path(place->directory, "refused"), NULL);
