@@ -26,6 +26,7 @@ refresh_bytes	witness: memory that a device without room apart does not take
 row_slope	objective-check: a term of a whole row, in double
 row_value	objective-check: the same
 rpc_stream_queued	witness: bytes that a peer has not taken
+scores_run	witness: one sequence in a forward of its own, whose bits a batch must have
 trainee_freeze	tensors that keep their values: no recipe asks for them yet
 transport_carries	witness: a peer that NCCL serves
 updates_workspaces	witness: live changes take no memory

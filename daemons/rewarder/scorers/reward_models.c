@@ -214,11 +214,6 @@ err_t reward_models_get(struct reward_models *models, const char *directory,
     return OK;
 }
 
-size_t reward_models_count(const struct reward_models *models)
-{
-    return models->count;
-}
-
 err_t reward_model_scores(struct reward_model *model, const struct sequence *sequence, size_t count,
                           const struct scores_watch *watch, float *ret)
 {

@@ -23,7 +23,6 @@ err_t reward_models_join(const struct stage_context *context, struct reward_mode
  * this process may not have so much memory, with the models that are loaded. */
 err_t reward_models_get(struct reward_models *models, const char *directory,
                         struct reward_model **ret);
-size_t reward_models_count(const struct reward_models *models);
 
 /* scores_run_all by this model, and its figures. */
 err_t reward_model_scores(struct reward_model *model, const struct sequence *sequence, size_t count,
