@@ -136,6 +136,11 @@ static err_t move_bytes(struct sandbox *sandbox, struct traffic *traffic, struct
 
 /* ---- the end */
 
+static bool starts_with(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
 /* Reads the watch's line, until it ends. False: it did not within so many ms. */
 static bool read_report(struct sandbox *sandbox, int64_t wait_ms)
 {
@@ -195,16 +200,24 @@ static void last_words(const struct sandbox *sandbox, char *ret, size_t size)
     snprintf(ret, size, "%s%.200s", *text ? "; its last words: " : "", text);
 }
 
-/* How it ended, by the watch's words: the last line counts, as an end may follow a start. */
+/* The line that says how it ended. The first process tells its end and the watch a limit, in either
+ * order: a limit is the cause of the end. */
+static char *line_of(char *told)
+{
+    char *line = told, *limit = starts_with(told, "limit ") ? told : strstr(told, "\nlimit ");
+    if (limit)
+        line = limit + (*limit == '\n');
+    line[strcspn(line, "\n")] = 0;
+    return line;
+}
+
 static enum sandbox_fate fate_of(const struct sandbox *sandbox, int *ret_number, char *ret_why,
                                  size_t size)
 {
     char words[240] = "";
     char told[sizeof sandbox->told];
     snprintf(told, sizeof told, "%s", sandbox->told);
-    char *line = told, *eol = strchr(told, '\n');
-    if (eol)
-        *eol = 0;
+    const char *line = line_of(told);
     last_words(sandbox, words, sizeof words);
     if (sscanf(line, "exit %d", ret_number) == 1) {
         snprintf(ret_why, size, "ended with status %d%s", *ret_number, words);
@@ -215,7 +228,7 @@ static enum sandbox_fate fate_of(const struct sandbox *sandbox, int *ret_number,
                  words);
         return SANDBOX_SIGNALLED;
     }
-    if (strncmp(line, "limit ", 6) == 0) {
+    if (starts_with(line, "limit ")) {
         snprintf(ret_why, size, "ended by its limit on %.250s", line + 6);
         return SANDBOX_LIMITED;
     }
@@ -240,11 +253,6 @@ void sandbox_free(struct sandbox *sandbox)
 }
 
 /* ---- calls */
-
-static bool starts_with(const char *text, const char *start)
-{
-    return strncmp(text, start, strlen(start)) == 0;
-}
 
 err_t sandbox_ask(struct sandbox *sandbox, const struct sandbox_line *line, struct bytes *ret)
 {
