@@ -32,12 +32,12 @@ static void what_no_message_holds_is_refused(void **)
                "r.yaml:1: generator.max_tokens: 6900 is too many for 1024 completions of a prompt "
                "(generator.num_generations): a group would have up to ",
                check_size(large, &plain));
-    assert_err(ERR_INVALID, "12.0 a token, and 67108864 are allowed; at most 5446 tokens fit",
+    assert_err(ERR_INVALID, "12.0 a token, and 67108864 are allowed; at most 5445 tokens fit",
                check_size(large, &plain));
-    SCOPED(recipe) fits = recipe_of(1024, 5446, "");
-    SCOPED(recipe) one_more = recipe_of(1024, 5447, "");
+    SCOPED(recipe) fits = recipe_of(1024, 5445, "");
+    SCOPED(recipe) one_more = recipe_of(1024, 5446, "");
     assert_ok(check_size(fits, &plain));
-    assert_err(ERR_INVALID, "at most 5446 tokens fit", check_size(one_more, &plain));
+    assert_err(ERR_INVALID, "at most 5445 tokens fit", check_size(one_more, &plain));
 }
 
 /* Each thing that a stop adds leaves room for fewer tokens. */
@@ -50,9 +50,9 @@ static void all_that_is_added_counts(void **)
     } cases[] = {{"reference: frozen, ", {.token_text = 4}, "16.0 a token"},
                  {"", {.token_text = 4, .truncates = true}, "16.0 a token"},
                  {"", {.token_text = 9.5}, "17.5 a token"},
-                 {"", {.token_text = 4, .row_bytes = ROW_BYTES}, "at most 5105 tokens fit"}};
+                 {"", {.token_text = 4, .row_bytes = ROW_BYTES}, "at most 5104 tokens fit"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        SCOPED(recipe) recipe = recipe_of(1024, 5446, cases[i].rewarder);
+        SCOPED(recipe) recipe = recipe_of(1024, 5445, cases[i].rewarder);
         assert_err(ERR_INVALID, cases[i].says, check_size(recipe, &cases[i].facts));
     }
 }
