@@ -322,14 +322,14 @@ static void a_device_that_is_lost(void **state)
 {
     (void)state;
     a_generator_leaves(&(struct failure){
-        "lost@2500", EXIT_STATUS_FAILED, {"code=INTERNAL", "(cudaErrorLaunchFailure)"}});
+        "lost@900", EXIT_STATUS_FAILED, {"code=INTERNAL", "(cudaErrorLaunchFailure)"}});
 }
 
 static void memory_that_has_an_error(void **state)
 {
     (void)state;
     a_generator_leaves(&(struct failure){
-        "ecc@2000",
+        "ecc@700",
         EXIT_STATUS_FAILED,
         {"(cudaErrorECCUncorrectable): the device itself failed", "nvidia-smi -q -d ECC"}});
 }

@@ -139,19 +139,28 @@ static void signal_all(const struct extra *const *extra, size_t count, int numbe
         process_kill(&extra[i]->process, number);
 }
 
-/* They stand still, each with leases: groups that they have sent are stored by now. */
+/* Whether each of them keeps leases for so long. */
+static bool hold_on(const struct pair *p, const char *const *names, size_t count, int64_t ms)
+{
+    for (const int64_t until = clock_ms() + ms;; clock_sleep_ms(10)) {
+        for (size_t k = 0; k < count; k++)
+            if (!leased(p, names[k], "SERVING"))
+                return false;
+        if (clock_ms() > until)
+            return true;
+    }
+}
+
+/* They stand still, each with leases: groups that they have sent are stored by now. Without leases
+ * they hold nobody up, and the others would train the whole run meanwhile. */
 static void stop(struct pair *p, const struct extra *const *extra, const char *const *names,
                  size_t count)
 {
     enum { STORED_MS = 2000 };
-    for (int i = 0; i < 20; i++) {
-        size_t holders = 0;
+    for (int i = 0; i < 200; i++) {
         wait_leased(p, names[0], "SERVING");
         signal_all(extra, count, SIGSTOP);
-        clock_sleep_ms(STORED_MS);
-        for (size_t k = 0; k < count; k++)
-            holders += leased(p, names[k], "SERVING") > 0;
-        if (holders == count)
+        if (hold_on(p, names, count, STORED_MS))
             return;
         signal_all(extra, count, SIGCONT);
     }
