@@ -110,7 +110,7 @@ static void put_bits(void *arg, const struct group *group)
     }
 }
 
-/* The digests of all trainees of each version, none as the one before. Returns how many. */
+/* The digests of all trainees of each version, the first of which differ. Returns how many. */
 static uint64_t put_versions(const struct ring *ring, int rounds, struct bytes *ret)
 {
     SCOPED_MEM char *directory = file_join(ring->run, "store");
@@ -122,7 +122,8 @@ static uint64_t put_versions(const struct ring *ring, int rounds, struct bytes *
     for (uint64_t version = 1; version <= last; version++) {
         struct trainee_digests made;
         assert_ok(store_digests_of(store, version, &made));
-        assert_false(digest_equal(&made.at[0].weights, &before)); // training goes on
+        if (version <= ROUNDS) // training goes on; thousands of versions learn all there is
+            assert_false(digest_equal(&made.at[0].weights, &before));
         before = made.at[0].weights;
         for (size_t i = 0; i < made.count; i++) {
             char digest[DIGEST_TEXT];
