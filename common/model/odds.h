@@ -1,5 +1,5 @@
-/* Log-odds of two tokens behind prompts: what a pairwise preference model says, whose two tokens
- * are the labels of the answers that its prompt shows.
+/* Log-odds of two tokens behind prompts. A pairwise preference model speaks so: its prompt shows
+ * two answers, and the two tokens are their labels.
  *
  *     SCOPED(odds) odds = NULL;
  *     TRY(odds_new(model, 4096, 2048, &odds));

@@ -1,5 +1,5 @@
-/* The part of the table of options that shapes rewards before objectives see them, in the order in which
- * the learner goes (learner/round/shaping.h), and of pairwise preference models. recipe_table.h includes it, and has the form of a row. */
+/* Options that shape rewards before objectives see them, in the order in which the learner goes (learner/round/shaping.h). Options of
+ * pairwise preference models stand here, too. recipe_table.h includes this part, and has the form of a row. */
 #pragma once
 
 // clang-format off
